@@ -1,0 +1,97 @@
+# gaia: every task a contributor needs. `make` alone lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+GO       ?= go
+BIN      := bin/gaia
+CACHE    := $(CURDIR)/.cache
+NPM      := $(CACHE)/npm
+TSC      := $(NPM)/node_modules/.bin/tsc
+TYPESCRIPT_VERSION := 5.9.3
+GOLANGCI := $(CACHE)/bin/golangci-lint
+GOLANGCI_VERSION := v2.15.0
+BENCHSTAT_VERSION := v0.0.0-20260908200009-d2d3a2ab9b8c
+PACKAGES := nginx-light prometheus clang lld wabt make git
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+POLICY   ?= std/retry-after
+FUZZTIME ?= 60s
+BENCHTIME ?= 0.3s
+
+.PHONY: help
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/gaia
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/gaia
+
+.PHONY: run
+run: build ## start gaia with a standard policy (POLICY=std/NAME or a file)
+	exec $(BIN) run $(POLICY)
+
+.PHONY: deps
+deps: $(TSC) ## install what the tests need: Debian packages, TypeScript
+	@missing=""; for p in $(PACKAGES); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then \
+	  if ! command -v apt-get >/dev/null; then echo "install these yourself:$$missing"; exit 1; fi; \
+	  sudo=""; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
+
+$(TSC):
+	npm install --silent --no-audit --no-fund --no-save --prefix $(NPM) typescript@$(TYPESCRIPT_VERSION)
+
+.PHONY: quick
+quick: ## unit tests, at most 3 minutes
+	$(GO) test -short ./...
+
+.PHONY: test
+test: deps build ## everything, with the real parts; fails where one is missing
+	CI=true $(GO) test -timeout 15m ./...
+	cd bench && CI=true $(GO) test -timeout 3m ./...
+
+.PHONY: race
+race: deps ## all tests under the race detector
+	CI=true $(GO) test -race -timeout 25m ./...
+
+.PHONY: acceptance
+acceptance: deps build fuzz ## the long forms: fuzz minutes, thousands of reloads, load
+	CI=true GAIA_ACCEPTANCE=1 $(GO) test -timeout 40m -count=1 ./...
+
+.PHONY: bench
+bench: ## benchmarks of every package
+	$(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) -benchmem ./...
+
+.PHONY: bench-gate
+bench-gate: ## what gaia must cost, as ratios measured in one run; fails when one is SHORT
+	cd bench && $(GO) run ./gate
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME each
+	@$(GO) run ./bench/fuzzall.go -time $(FUZZTIME)
+
+.PHONY: lint
+lint: $(GOLANGCI) ## static analysis
+	$(GOLANGCI) run ./...
+
+$(GOLANGCI):
+	GOBIN=$(CACHE)/bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+
+.PHONY: generate
+generate: ## write generated files anew
+	$(GO) generate ./...
+
+.PHONY: check
+check: deps ## what must hold before a change lands: format, vet, lint, cross builds, race tests
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run gofmt -w on these'; exit 1; }
+	$(GO) vet ./...
+	$(MAKE) lint
+	GOOS=linux GOARCH=arm64 $(GO) build -o /dev/null ./cmd/gaia
+	GOOS=darwin GOARCH=arm64 $(GO) build -o /dev/null ./cmd/gaia
+	$(MAKE) race
+	@git diff --exit-code --stat || { echo 'the checks changed files'; exit 1; }
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin .cache bench/out

@@ -1,0 +1,233 @@
+// Package bundle turns a path or a reference into a checked policy: it finds the
+// engine, the name and the settings, and opens it.
+//
+// It does not put policies in force (host/generation) and does not run them itself.
+package bundle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+
+	"github.com/gaia-host/gaia/extensions/js"
+	"github.com/gaia-host/gaia/extensions/natives"
+	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/extensions/wasm"
+	"github.com/gaia-host/gaia/scripts"
+)
+
+// StdPrefix starts the reference of a standard policy.
+const StdPrefix = "std/"
+
+// Names of the engines.
+const (
+	EngineJS   = "js"
+	EngineWasm = "wasm"
+)
+
+// ErrFormat is returned for a file that is no policy by its name.
+var ErrFormat = errors.New("not a policy")
+
+// Config is how policies are opened. Wasm and Tx are required.
+type Config struct {
+	Wasm   *wasm.Engine
+	Tx     *natives.Tx
+	Getenv func(name string) (string, bool) // nil: an empty environment
+	Log    *slog.Logger                     // nil: discarded
+}
+
+// Settings are the operator's for one policy. Zero fields leave what the policy
+// says about itself.
+type Settings struct {
+	Options     policy.Options
+	Grants      natives.Grants
+	Params      map[string]any
+	Instances   int    // guests for the isolation modes key and pool
+	Fuel        int64  // Wasm: units a hook
+	MemoryPages uint32 // Wasm: of 64 KiB
+}
+
+// Policy is an opened policy with what the host needs to know of it.
+type Policy struct {
+	policy.Policy
+	Engine  string // EngineJS or EngineWasm
+	Use     string // the reference it was opened from
+	Digest  string // "sha256:..." of everything it was made of
+	Options policy.Options
+	Files   []string     // on disk, for a watcher
+	Match   policy.Match // of Options
+	Guests  func() (idle, total int)
+}
+
+// Open opens use, a path to a .js, .mjs, .ts or .wasm file or std/NAME, under a
+// name; an empty name means the policy's own. Errors are *policy.LoadError where
+// they are about the policy.
+func Open(ctx context.Context, name, use string, s Settings, c Config) (*Policy, error) {
+	if std, ok := strings.CutPrefix(use, StdPrefix); ok {
+		return openStd(ctx, name, std, s, c)
+	}
+	switch strings.ToLower(filepath.Ext(use)) {
+	case ".js", ".mjs", ".ts", ".mts":
+		return openJS(ctx, js.Source{Name: NameOf(name, use), Path: use}, use, s, c)
+	case ".wasm":
+		return openWasm(ctx, name, use, s, c)
+	}
+	return nil, &policy.LoadError{File: use, Message: "not a policy: want a .js, .ts or .wasm file or std/NAME", Err: ErrFormat,
+		Hint: "standard policies: " + strings.Join(Std(), ", ")}
+}
+
+// NameOf returns name, or else the base name of use without its extension.
+func NameOf(name, use string) string {
+	if name != "" {
+		return name
+	}
+	base := filepath.Base(use)
+	return strings.TrimSuffix(base, filepath.Ext(base))
+}
+
+// Std lists the standard policies as std/NAME, sorted.
+func Std() []string {
+	paths, err := fs.Glob(scripts.FS, "policies/*.js")
+	if err != nil {
+		return nil
+	}
+	names := make([]string, 0, len(paths))
+	for _, p := range paths {
+		names = append(names, StdPrefix+NameOf("", p))
+	}
+	sort.Strings(names)
+	return names
+}
+
+// StdSource returns the text of a standard policy named std/NAME or NAME.
+func StdSource(name string) ([]byte, error) {
+	name = strings.TrimPrefix(name, StdPrefix)
+	code, err := scripts.FS.ReadFile("policies/" + name + ".js")
+	if err != nil || strings.Contains(name, "/") {
+		return nil, &policy.LoadError{File: StdPrefix + name, Message: "there is no such standard policy",
+			Hint: "standard policies: " + strings.Join(Std(), ", "), Err: fs.ErrNotExist}
+	}
+	return code, nil
+}
+
+func openStd(ctx context.Context, name, std string, s Settings, c Config) (*Policy, error) {
+	code, err := StdSource(std)
+	if err != nil {
+		return nil, err
+	}
+	src := js.Source{Name: NameOf(name, std), Path: "policies/" + std + ".js", Code: code, FS: scripts.FS}
+	p, err := openJS(ctx, src, StdPrefix+std, s, c)
+	if err != nil {
+		return nil, err
+	}
+	p.Files = nil
+	return p, nil
+}
+
+func (s Settings) scope(name string, local bool, c Config) *natives.Scope {
+	return c.Tx.Scope(natives.ScopeConfig{Policy: name, Local: local, Grants: s.Grants, Params: s.Params, Getenv: c.Getenv})
+}
+
+func openJS(ctx context.Context, src js.Source, use string, s Settings, c Config) (*Policy, error) {
+	p, err := js.Open(ctx, src, js.Config{Scope: s.scope(src.Name, true, c), Override: s.Options, Instances: s.Instances,
+		Standard: strings.HasPrefix(use, StdPrefix), Log: c.Log})
+	if err != nil {
+		return nil, err
+	}
+	return wrap(&Policy{Policy: p, Engine: EngineJS, Use: use, Digest: p.Digest(), Options: p.Options(), Files: p.Files(), Guests: p.Guests})
+}
+
+func openWasm(ctx context.Context, name, use string, s Settings, c Config) (*Policy, error) {
+	code, err := readFile(use)
+	if err != nil {
+		return nil, err
+	}
+	if name == "" {
+		if info, err := wasm.Inspect(code); err == nil && info.Manifest.Name != "" {
+			name = info.Manifest.Name
+		}
+	}
+	src := wasm.Source{Name: NameOf(name, use), Path: use, Code: code}
+	p, err := c.Wasm.Open(ctx, src, wasm.Config{Scope: s.scope(src.Name, true, c), Override: s.Options, Instances: s.Instances,
+		Fuel: s.Fuel, MemoryPages: s.MemoryPages, Log: c.Log})
+	if err != nil {
+		return nil, err
+	}
+	return wrap(&Policy{Policy: p, Engine: EngineWasm, Use: use, Digest: p.Digest(), Options: p.Options(), Files: []string{use}, Guests: p.Guests})
+}
+
+// maxModule bounds the file that is read into memory.
+const maxModule = 64 << 20
+
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, &policy.LoadError{File: path, Message: "cannot be read: " + errors.Unwrap(err).Error(), Err: err}
+	}
+	defer f.Close()
+	code, err := io.ReadAll(io.LimitReader(f, maxModule+1))
+	switch {
+	case err != nil:
+		return nil, &policy.LoadError{File: path, Message: "cannot be read: " + err.Error(), Err: err}
+	case len(code) > maxModule:
+		return nil, &policy.LoadError{File: path, Message: fmt.Sprintf("is larger than %d MiB", maxModule>>20), Err: ErrFormat}
+	}
+	return code, nil
+}
+
+func wrap(p *Policy) (*Policy, error) {
+	m, err := policy.ParseMatch(p.Options.Match)
+	if err != nil {
+		return nil, errors.Join(&policy.LoadError{Policy: p.Name(), File: p.Use, Message: err.Error(), Err: err}, p.Close())
+	}
+	p.Match = m
+	return p, nil
+}
+
+// SelfTest asks every hook of p once about a plain request, dry, so that the first
+// real one meets warm code. It returns the faults; a policy may well have a hook
+// that faults on such a request and is right on real ones.
+func SelfTest(p *Policy, now int64) []error {
+	overlay := natives.NewOverlay()
+	req := &policy.Request{Subsystem: policy.SubsystemAPI, Action: "request", Key: "self-test", Method: "GET", URL: "https://self-test.invalid/",
+		Host: "self-test.invalid", Path: "/", Priority: policy.DefaultPriority, Attempt: 1, Cost: 1, Now: now, Dry: overlay}
+	for _, name := range policy.Subsystems() {
+		if p.Match.MatchesSubsystem(name) {
+			req.Subsystem = name
+			break
+		}
+	}
+	res := &policy.Response{Status: 200, Bytes: -1, Upstream: "self-test"}
+	ups := []policy.Upstream{{Name: "self-test", Host: req.Host, Weight: 1, Healthy: true, Remaining: -1}}
+	var faults []error
+	for _, h := range p.Hooks().List() {
+		var d policy.Decision
+		if err := callHook(p, h, req, res, ups, &d); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	return faults
+}
+
+func callHook(p policy.Policy, h policy.Hook, req *policy.Request, res *policy.Response, ups []policy.Upstream, d *policy.Decision) error {
+	switch h {
+	case policy.HookRequest:
+		return p.OnRequest(req, d)
+	case policy.HookRoute:
+		return p.OnRoute(req, ups, d)
+	case policy.HookResponse:
+		return p.OnResponse(req, res, d)
+	case policy.HookDone:
+		return p.OnDone(req, res)
+	case policy.HookTick:
+		return p.OnTick(&policy.Tick{Now: req.Now, Metrics: func(string) map[string]float64 { return nil }, Dry: req.Dry})
+	}
+	return fmt.Errorf("no such hook: %d", h)
+}

@@ -1,0 +1,181 @@
+package limit
+
+import (
+	"math"
+	"strings"
+	"time"
+)
+
+const (
+	statusTooMany     = 429
+	statusUnavailable = 503
+)
+
+// Feedback is what one answer of an upstream said about its limits. The zero
+// Feedback claims a quota of zero: start from ParseFeedback or NoFeedback.
+type Feedback struct {
+	Status           int
+	Sent             int64         // when the request left (the now of its Take), 0 unknown
+	RetryAfter       time.Duration // -1 absent
+	Limit, Remaining int64         // -1 absent
+	Reset            time.Duration // until the window resets, -1 absent
+	Window           time.Duration // -1 absent
+}
+
+// NoFeedback is an answer of that status that said nothing about limits.
+func NoFeedback(status int) Feedback {
+	return Feedback{Status: status, RetryAfter: -1, Limit: -1, Remaining: -1, Reset: -1, Window: -1}
+}
+
+// refused says that a Retry-After is about limits or load, not about a redirect
+// or an accepted job.
+func (f *Feedback) refused() bool { return f.Status == 0 || f.Status >= 400 }
+
+func (f *Feedback) succeeded() bool { return f.Status >= 200 && f.Status < 400 }
+
+// ParseFeedback reads the fields with which upstreams announce their limits:
+//
+//   - Retry-After, seconds or an HTTP date (RFC 9110, 10.2.3)
+//   - RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers, as
+//     of revision 10, and the one-policy form of revision 7)
+//   - RateLimit-Limit, -Remaining, -Reset (its revisions up to 6)
+//   - X-RateLimit-Limit, -Remaining, -Reset, their -Requests variants and
+//     X-RateLimit-Reset-After
+//
+// A reset is read as seconds from now, as Unix seconds or milliseconds where
+// the number is too large for that, or as durations such as "6m0s" and "12ms".
+// Of several policies the one with the least remaining binds. Where fields
+// contradict each other the more careful one counts: the lower limit and
+// remaining, the later reset. What cannot be read is absent; waits are held at
+// MaxPause. header returns a field's first value, or its values joined by ", ".
+func ParseFeedback(now int64, status int, header func(name string) (string, bool)) Feedback {
+	f := NoFeedback(status)
+	if v, ok := header("Retry-After"); ok {
+		f.RetryAfter = parseRetryAfter(now, v)
+	}
+	if v, ok := header("RateLimit"); ok {
+		f.readRateLimit(v)
+	}
+	if v, ok := header("RateLimit-Policy"); ok {
+		name, _ := header("RateLimit")
+		f.readPolicy(v, bindingPolicy(name))
+	}
+	if v, ok := header("RateLimit-Limit"); ok {
+		f.readOldLimit(v)
+	}
+	f.remaining(header, "RateLimit-Remaining")
+	f.reset(now, header, "RateLimit-Reset")
+	if v, ok := header("X-RateLimit-Limit"); ok {
+		f.readOldLimit(v)
+	}
+	f.remaining(header, "X-RateLimit-Remaining")
+	f.reset(now, header, "X-RateLimit-Reset")
+	f.reset(now, header, "X-RateLimit-Reset-After")
+	if v, ok := header("X-RateLimit-Limit-Requests"); ok {
+		f.readOldLimit(v)
+	}
+	f.remaining(header, "X-RateLimit-Remaining-Requests")
+	f.reset(now, header, "X-RateLimit-Reset-Requests")
+	return f
+}
+
+func (f *Feedback) remaining(header func(string) (string, bool), name string) {
+	v, ok := header(name)
+	if !ok {
+		return
+	}
+	// Lists happen where several limiters each added a field: the least counts.
+	for part := range strings.SplitSeq(v, ",") {
+		if n, ok := parseCount(part); ok {
+			f.Remaining = lower(f.Remaining, n)
+		}
+	}
+}
+
+func (f *Feedback) reset(now int64, header func(string) (string, bool), name string) {
+	v, ok := header(name)
+	if !ok {
+		return
+	}
+	for part := range strings.SplitSeq(v, ",") {
+		if d, ok := parseReset(now, part); ok {
+			f.Reset = max(f.Reset, d)
+		}
+	}
+}
+
+// readOldLimit reads "100" and "100, 100;w=10, 1000;w=3600".
+func (f *Feedback) readOldLimit(v string) {
+	for part := range strings.SplitSeq(v, ",") {
+		num, params, _ := strings.Cut(part, ";")
+		n, ok := parseCount(num)
+		if !ok {
+			continue
+		}
+		w := time.Duration(-1)
+		for p := range strings.SplitSeq(params, ";") {
+			name, val, _ := strings.Cut(strings.TrimSpace(p), "=")
+			if s, ok := parseCount(val); ok && name == "w" && s > 0 {
+				w = seconds(s)
+			}
+		}
+		switch {
+		case f.Limit < 0 || n < f.Limit:
+			f.Limit = n
+			if w > 0 {
+				f.Window = w
+			}
+		case n == f.Limit:
+			f.Window = max(f.Window, w)
+		}
+	}
+}
+
+// lower is the lower of a known number and perhaps one so far (-1: none).
+func lower(have, n int64) int64 {
+	if have < 0 {
+		return n
+	}
+	return min(have, n)
+}
+
+// seconds is n seconds, at most MaxPause.
+func seconds(n int64) time.Duration {
+	if n > int64(MaxPause/time.Second) {
+		return MaxPause
+	}
+	return time.Duration(n) * time.Second
+}
+
+// parseCount reads a whole number from 0, a fraction cut off; a larger one than
+// fits is held at the largest.
+func parseCount(s string) (int64, bool) {
+	s = strings.TrimSpace(s)
+	if whole, frac, found := strings.Cut(s, "."); found {
+		if !digits(frac) {
+			return 0, false
+		}
+		s = whole
+	}
+	if !digits(s) {
+		return 0, false
+	}
+	var n int64
+	for i := range len(s) {
+		d := int64(s[i] - '0')
+		if n > (math.MaxInt64-d)/10 {
+			return math.MaxInt64, true
+		}
+		n = n*10 + d
+	}
+	return n, true
+}
+
+func digits(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return s != ""
+}

@@ -1,0 +1,408 @@
+package limit
+
+import (
+	"math"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	// maxBatches bounds the windows ahead in which waiters may hold a place.
+	maxBatches = 64
+	// resetSlack: two resets this close are the same one, said in whole seconds.
+	resetSlack = int64(time.Second)
+)
+
+// quota is one key of an upstream, behind its lock.
+type quota struct {
+	mu      sync.Mutex // guards the rest
+	evicted bool
+	quotaState
+}
+
+// quotaState is what is known of one key of an upstream.
+//
+// left is the heart: units that may still be taken before resetAt, with all
+// that was taken already off, and never above the truth as long as nobody else
+// spends from the quota. An answer says how much remained when the upstream
+// wrote it. What it cannot have counted is at most everything taken and not
+// answered by the time its own request left; less that, it bounds the truth
+// from below, and left may rise to it. Above, it bounds the truth as it stands.
+type quotaState struct {
+	limit   int64 // units per window, 0 unknown
+	peak    int64 // most units that a window was seen to hold, where limit is unknown
+	known   bool  // left means something
+	left    int64
+	ceil    int64 // left cannot be above this: what the last answer or reset said
+	resetAt int64 // 0: not known, or the window begins with the next take
+	window  int64 // 0 unknown
+	sent    int64 // when the request of the newest answer left
+	rolled  int64 // when the present window began, for GiveBack
+	rtt     int64 // longest time an answer took, at most a second
+
+	pausedUntil int64
+	backoff     backoff
+
+	inFlight int64 // taken and not released, reservations included
+	pending  int64 // of these, sent and not answered
+	taken    int64 // units sent, ever
+	history  history
+
+	waiting   []batch // reservations to come, by time
+	immediate int64   // when a take last passed without waiting
+}
+
+// batch is the units that may leave at one time.
+type batch struct {
+	at, n       int64
+	first, last int64 // when they were reserved
+}
+
+func (q *quota) dead() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.evicted
+}
+
+func (q *quota) drop() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.evicted = true
+}
+
+func (q *quota) retire(now int64) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.evicted || !q.idle(now) {
+		return false
+	}
+	q.evicted = true
+	return true
+}
+
+// idle says that nothing holds the key: its reset has passed and nothing is
+// under way. What is forgotten then (a learned limit) the next answer says again.
+func (q *quotaState) idle(now int64) bool {
+	return q.inFlight == 0 && len(q.waiting) == 0 && q.pausedUntil <= now &&
+		(!q.known || q.resetAt <= now && addSat(q.resetAt, q.window) <= now) &&
+		(q.backoff.level == 0 || addSat(q.pausedUntil, int64(backoffIdle)) <= now)
+}
+
+// perWindow is how many units a window may hold by what is known: silence
+// never makes it more.
+func (q *quotaState) perWindow() int64 {
+	if q.limit > 0 {
+		return q.limit
+	}
+	return max(q.peak, 1)
+}
+
+// advance moves to now: reservations that are due leave, windows reset.
+func (q *quotaState) advance(now int64) {
+	for {
+		due := len(q.waiting) > 0 && q.waiting[0].at <= now
+		reset := q.known && q.resetAt != 0 && q.resetAt <= now
+		switch {
+		case due && (!reset || q.waiting[0].at < q.resetAt):
+			b := q.waiting[0]
+			q.waiting = q.waiting[:copy(q.waiting, q.waiting[1:])]
+			q.spend(b.at, b.n)
+		case reset:
+			// What is under way may reach the upstream after its reset.
+			q.left = q.perWindow() - q.pending
+			q.ceil = q.perWindow()
+			q.rolled, q.resetAt = q.resetAt, 0
+		default:
+			return
+		}
+	}
+}
+
+// spend sends n units at that time. A window that nobody has seen begins with
+// its first unit: late for an upstream with windows by the clock, and right for
+// one whose window begins with a request.
+func (q *quotaState) spend(at, n int64) {
+	q.left = max(q.left-n, math.MinInt64/2)
+	q.pending += n
+	q.taken += n
+	if q.known && q.resetAt == 0 && q.window > 0 {
+		q.resetAt = addSat(at, q.window+q.rtt)
+	}
+}
+
+// ahead is how many reserved units leave before the next reset.
+func (q *quotaState) ahead() int64 {
+	n := int64(0)
+	for _, b := range q.waiting {
+		if q.resetAt == 0 || b.at < q.resetAt {
+			n += b.n
+		}
+	}
+	return n
+}
+
+// decide returns when cost units may leave: now or later, or the result of a
+// denial. Called after advance.
+func (q *quotaState) decide(now, cost int64, maxWait time.Duration) (at int64, r Result) {
+	at = max(now, q.pausedUntil)
+	r = Result{Limit: q.limit, Remaining: -1}
+	if q.known {
+		r.Remaining = max(q.left-q.ahead(), 0)
+		r.Reset = time.Duration(max(q.resetAt-now, 0))
+	}
+	ok := true
+	if cost > 0 && q.known {
+		at, ok = q.place(at, min(cost, q.perWindow()))
+	}
+	r.Wait = time.Duration(at - now)
+	switch {
+	case !ok:
+		r.Wait = max(r.Wait, RetryHint)
+	case r.Wait > maxWait || r.Wait > 0 && len(q.waiting) >= maxBatches:
+	default:
+		r.OK = true
+		if q.known && (q.resetAt == 0 || at < q.resetAt) {
+			r.Remaining = max(r.Remaining-cost, 0)
+		}
+	}
+	return at, r
+}
+
+// place finds the first time from at on with room for cost units. Without one
+// that is known, ok is false and the time is a guess.
+func (q *quotaState) place(at, cost int64) (when int64, ok bool) {
+	if q.resetAt == 0 || at < q.resetAt {
+		if q.left-q.ahead() >= cost {
+			return at, true
+		}
+		if q.resetAt == 0 {
+			// A window without a known end is used up. Answers under way will
+			// tell; when there are none, one goes to ask.
+			return at, q.pending == 0 && len(q.waiting) == 0
+		}
+		at = q.resetAt
+	}
+	n := len(q.waiting)
+	if n == 0 || q.waiting[n-1].at < q.resetAt {
+		return at, true
+	}
+	last := &q.waiting[n-1]
+	if last.n+cost <= q.perWindow() {
+		return max(at, last.at), true
+	}
+	if q.window == 0 {
+		return addSat(last.at, int64(RetryHint)), false
+	}
+	return max(at, addSat(last.at, q.window+q.rtt)), true
+}
+
+func (q *quotaState) take(now, cost int64, maxWait time.Duration) Result {
+	q.advance(now)
+	at, r := q.decide(now, cost, maxWait)
+	if !r.OK || cost == 0 {
+		return r
+	}
+	q.inFlight += cost
+	if at <= now {
+		q.immediate = now
+		q.spend(now, cost)
+		return r
+	}
+	i := 0
+	for i < len(q.waiting) && q.waiting[i].at < at {
+		i++
+	}
+	if i < len(q.waiting) && q.waiting[i].at == at {
+		q.waiting[i].n, q.waiting[i].last = q.waiting[i].n+cost, now
+		return r
+	}
+	q.waiting = slices.Insert(q.waiting, i, batch{at: at, n: cost, first: now, last: now})
+	return r
+}
+
+// giveBack undoes a take made at taken. It is known by that time which one it
+// was; where two fit, nothing is put back but the place in flight.
+func (q *quotaState) giveBack(now, cost, taken int64) {
+	q.advance(now)
+	cost = min(cost, q.inFlight)
+	q.inFlight -= cost
+	fits, which := 0, 0
+	for i := range q.waiting {
+		if q.waiting[i].first <= taken && taken <= q.waiting[i].last {
+			fits, which = fits+1, i
+		}
+	}
+	if fits > 0 {
+		b := &q.waiting[which]
+		switch sure := fits == 1 && q.immediate < b.first; {
+		case sure && b.n > cost:
+			b.n -= cost
+		case sure && b.n == cost:
+			q.waiting = slices.Delete(q.waiting, which, which+1)
+		}
+		return
+	}
+	n := min(cost, q.pending)
+	q.pending -= n
+	q.taken -= n
+	if q.known && taken >= q.rolled {
+		q.left = min(q.left+n, q.ceil)
+	}
+}
+
+// release says that cost units ended, answered or not.
+func (q *quotaState) release(now, cost int64) (rest int64) {
+	q.advance(now)
+	freed := min(cost, q.inFlight)
+	q.inFlight -= freed
+	q.answered(now, max(q.pending-q.sentInFlight(), 0))
+	return cost - freed
+}
+
+// sentInFlight is what is in flight and has left already.
+func (q *quotaState) sentInFlight() int64 {
+	n := q.inFlight
+	for _, b := range q.waiting {
+		n -= b.n
+	}
+	return max(n, 0)
+}
+
+// answered says that n pending units are answered.
+func (q *quotaState) answered(now, n int64) {
+	if n = min(n, q.pending); n > 0 {
+		q.pending -= n
+		q.history.add(now, q.taken-q.pending, q.rtt/8)
+	}
+}
+
+// history remembers how many units were answered by some earlier times.
+type history struct {
+	points [16]struct{ at, answered int64 }
+	n      int // used; the newest is points[n-1]
+}
+
+// add notes the count at a time. Points closer than spacing to the one before
+// the last replace the last, so that 16 of them reach back far enough.
+func (h *history) add(at, answered, spacing int64) {
+	switch {
+	case h.n >= 2 && at-h.points[h.n-2].at < spacing:
+		h.n--
+	case h.n == len(h.points):
+		copy(h.points[:], h.points[1:])
+		h.n--
+	}
+	h.points[h.n].at, h.points[h.n].answered = at, answered
+	h.n++
+}
+
+// by is a count that was reached by that time at the latest.
+func (h *history) by(at int64) int64 {
+	for i := h.n - 1; i >= 0; i-- {
+		if h.points[i].at <= at {
+			return h.points[i].answered
+		}
+	}
+	return 0
+}
+
+// learn takes in an answer.
+func (q *quotaState) learn(now int64, f Feedback) {
+	q.advance(now)
+	if f.Sent > 0 && f.Sent <= now {
+		q.rtt = max(q.rtt, min(now-f.Sent, int64(time.Second)))
+	} else {
+		f.Sent = 0
+	}
+	q.learnPause(now, f)
+	fresh := f.Sent == 0 || f.Sent >= q.sent
+	if fresh {
+		if f.Limit > 0 {
+			q.limit = f.Limit
+		}
+		if f.Window > 0 {
+			q.window = int64(min(f.Window, MaxPause))
+		}
+		q.sent = max(q.sent, f.Sent)
+	}
+	if f.Remaining >= 0 {
+		q.learnRemaining(now, f, fresh)
+	}
+	q.answered(now, 1)
+}
+
+func (q *quotaState) learnRemaining(now int64, f Feedback, fresh bool) {
+	resetAt := q.resetAt
+	if f.Reset >= 0 {
+		resetAt = boundReset(now, f.Reset)
+	}
+	if resetAt <= now && f.Reset < 0 {
+		return // how much is left, but not until when
+	}
+	slack := resetSlack + q.rtt
+	same := q.known && q.resetAt != 0 && max(resetAt-q.resetAt, q.resetAt-resetAt) <= slack
+	if !fresh {
+		if same {
+			q.left, q.ceil = min(q.left, f.Remaining), min(q.ceil, f.Remaining)
+		}
+		return
+	}
+	uncounted := q.pending - 1
+	if f.Sent != 0 {
+		uncounted = q.taken - q.history.by(f.Sent) - 1
+	}
+	if f.Remaining < math.MaxInt64 {
+		q.peak = max(q.peak, f.Remaining+1)
+	}
+	floor := f.Remaining - max(uncounted, 0)
+	if !q.known {
+		q.left = floor
+	}
+	q.left = min(max(q.left, floor), f.Remaining)
+	q.ceil = f.Remaining
+	if same {
+		resetAt = max(resetAt, q.resetAt)
+	} else if !q.known || resetAt > q.resetAt+slack {
+		q.rolled = max(f.Sent, q.rolled)
+	}
+	q.known, q.resetAt = true, resetAt
+}
+
+// boundReset is now+d, at most MaxPause ahead and never 0.
+func boundReset(now int64, d time.Duration) int64 {
+	return max(addSat(now, int64(min(max(d, 0), MaxPause))), 1)
+}
+
+func (q *quotaState) learnPause(now int64, f Feedback) {
+	switch {
+	case f.RetryAfter > 0 && f.refused():
+		q.pausedUntil = max(q.pausedUntil, boundPause(now, f.RetryAfter))
+	case f.Status == statusTooMany && f.Reset > 0:
+		q.pausedUntil = max(q.pausedUntil, boundPause(now, f.Reset))
+	case f.Status == statusTooMany:
+		if d := q.backoff.next(now, f.Sent, q.pausedUntil); d > 0 {
+			q.pausedUntil = boundPause(now, d)
+		}
+	case f.succeeded():
+		q.backoff.success(f.Sent)
+	}
+}
+
+// restore takes in an exported level, as far as it holds back.
+func (q *quotaState) restore(now int64, r Record) {
+	q.advance(now)
+	if r.Limit > 0 && (q.limit == 0 || r.Limit < q.limit) {
+		q.limit = r.Limit
+	}
+	left := max(r.Remaining, 0)
+	if q.limit > 0 {
+		left = min(left, q.limit)
+	}
+	if !q.known {
+		q.known, q.left, q.ceil = true, left, left
+		q.peak = max(q.peak, min(left, math.MaxInt64-1))
+	}
+	q.left, q.ceil = min(q.left, left), min(q.ceil, left)
+	q.resetAt = max(q.resetAt, min(r.ResetAt, boundReset(now, MaxPause)))
+}

@@ -1,0 +1,201 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// The breaker of a member: enough faults over enough of its calls stop it from
+// being asked for a while, then one probe decides.
+const (
+	breakerFaults = 20
+	breakerWindow = int64(10 * time.Second)
+	breakerOpen   = int64(5 * time.Second)
+)
+
+// closedRetryAfter is what a caller is told when a policy that fails closed denies.
+const closedRetryAfter = time.Second
+
+// Member is a policy in a chain together with what surrounds it: which requests
+// it is asked about, who answers for it when it fails, and its breaker. It is
+// safe for concurrent use.
+type Member struct {
+	policy    Policy
+	hooks     Hooks
+	match     Match
+	onFailure Failure
+	previous  Policy
+	onFault   func(*Fault)
+
+	faults  [faultKinds]atomic.Uint64
+	calls   atomic.Uint64
+	breaker breaker
+}
+
+// MemberConfig describes a Member. Zero fields: asked about everything, fails
+// open, reports faults to nobody.
+type MemberConfig struct {
+	Match     Match
+	OnFailure Failure
+	// Previous answers after a fault under FailPrevious; nil: no opinion. It must
+	// stay open as long as the member is used.
+	Previous Policy
+	// OnFault is told of every fault, on the goroutine of the caller.
+	OnFault func(*Fault)
+}
+
+// NewMember wraps p.
+func NewMember(p Policy, c MemberConfig) *Member {
+	if c.OnFailure == "" {
+		c.OnFailure = FailOpen
+	}
+	return &Member{policy: p, hooks: p.Hooks(), match: c.Match, onFailure: c.OnFailure, previous: c.Previous, onFault: c.OnFault}
+}
+
+// Name returns the policy's name.
+func (m *Member) Name() string { return m.policy.Name() }
+
+// Policy returns the policy itself.
+func (m *Member) Policy() Policy { return m.policy }
+
+// OnFailure says what answers for the policy when it fails.
+func (m *Member) OnFailure() Failure { return m.onFailure }
+
+// Match says which requests the policy is asked about.
+func (m *Member) Match() *Match { return &m.match }
+
+// Calls counts the hooks called.
+func (m *Member) Calls() uint64 { return m.calls.Load() }
+
+// Faults counts the faults of one kind.
+func (m *Member) Faults(k FaultKind) uint64 { return m.faults[k].Load() }
+
+// AllFaults counts the faults of every kind.
+func (m *Member) AllFaults() uint64 {
+	var n uint64
+	for i := range m.faults {
+		n += m.faults[i].Load()
+	}
+	return n
+}
+
+// BreakerOpen reports whether the policy is not being asked at now.
+func (m *Member) BreakerOpen(now int64) bool { return m.breaker.openUntil.Load() > now }
+
+// ask runs one hook under the breaker and answers for it when it fails. For hooks
+// that decide nothing d is nil.
+func (m *Member) ask(h Hook, now int64, d *Decision, call func(Policy, *Decision) error) {
+	m.calls.Add(1)
+	if !m.breaker.allow(now) {
+		m.answerFor(h, d, call)
+		return
+	}
+	err := m.run(h, d, call)
+	if err == nil {
+		m.breaker.done(now, false)
+		return
+	}
+	m.Report(h, err)
+	m.breaker.done(now, true)
+	m.answerFor(h, d, call)
+}
+
+// Report counts and tells a fault of the policy, also one that was found by the
+// asker: a decision for an upstream that does not exist.
+func (m *Member) Report(h Hook, err error) {
+	var f *Fault
+	if !errors.As(err, &f) {
+		f = &Fault{Policy: m.Name(), Hook: h, Kind: FaultException, Err: err}
+	}
+	m.faults[f.Kind].Add(1)
+	if m.onFault != nil {
+		m.onFault(f)
+	}
+}
+
+// run calls the policy and turns a panic of an engine into a fault.
+func (m *Member) run(h Hook, d *Decision, call func(Policy, *Decision) error) (err error) {
+	defer func() {
+		if x := recover(); x != nil {
+			err = &Fault{Policy: m.Name(), Hook: h, Kind: FaultPanic, Err: fmt.Errorf("%v", x)}
+		}
+	}()
+	return call(m.policy, d)
+}
+
+func (m *Member) answerFor(h Hook, d *Decision, call func(Policy, *Decision) error) {
+	if d == nil {
+		return
+	}
+	d.Reset()
+	switch m.onFailure {
+	case FailClosed:
+		if h == HookRequest {
+			d.Action, d.Status, d.RetryAfter, d.Reason = ActionDeny, 503, closedRetryAfter, "the policy failed"
+		}
+	case FailPrevious:
+		if m.previous == nil || !m.previous.Hooks().Has(h) {
+			return
+		}
+		if err := (&Member{policy: m.previous}).run(h, d, call); err != nil {
+			d.Reset()
+		}
+	}
+}
+
+// breaker counts calls and faults in a window and closes the way for a while. It
+// has no timer: every question brings the clock.
+type breaker struct {
+	openUntil atomic.Int64 // 0: closed
+	probing   atomic.Bool
+	calls     atomic.Int64 // in this window; exact enough for a ratio
+
+	mu     sync.Mutex // guards what follows
+	start  int64
+	faults int64
+}
+
+func (b *breaker) allow(now int64) bool {
+	until := b.openUntil.Load()
+	if until == 0 {
+		return true
+	}
+	return now >= until && b.probing.CompareAndSwap(false, true)
+}
+
+func (b *breaker) done(now int64, fault bool) {
+	b.calls.Add(1)
+	if !fault {
+		if b.openUntil.Load() != 0 && b.probing.Load() {
+			b.mu.Lock()
+			b.closeLocked(now)
+			b.mu.Unlock()
+		}
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.openUntil.Load() != 0 { // the probe failed
+		b.openUntil.Store(now + breakerOpen)
+		b.probing.Store(false)
+		return
+	}
+	if now-b.start > breakerWindow {
+		b.start, b.faults = now, 0
+		b.calls.Store(1)
+	}
+	b.faults++
+	if b.faults >= breakerFaults && 2*b.faults >= b.calls.Load() {
+		b.openUntil.Store(now + breakerOpen)
+	}
+}
+
+func (b *breaker) closeLocked(now int64) {
+	b.start, b.faults = now, 0
+	b.calls.Store(0)
+	b.openUntil.Store(0)
+	b.probing.Store(false)
+}

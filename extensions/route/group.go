@@ -1,0 +1,159 @@
+package route
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/gaia-host/gaia/extensions/policy"
+)
+
+// MaxUpstreams is the most upstreams that a Group holds.
+const MaxUpstreams = 256
+
+// MaxWeight is the largest weight of an upstream.
+const MaxWeight = 1 << 20
+
+// ErrGroup is wrapped by every error of NewGroup.
+var ErrGroup = errors.New("route: bad group")
+
+// Upstream is one server behind a route.
+type Upstream struct {
+	Name string
+	URL  *url.URL // scheme, host and base path; never changed
+	// Host is the URL's host in lower case, with a port only where it is not the
+	// scheme's own. NewGroup fills it in where it is "".
+	Host string
+	// ID is what limits for each upstream count on. NewGroup fills it in where it
+	// is "": the name and the host, so that one server under two names, for two
+	// accounts, counts twice.
+	ID string
+	// Weight is the share of requests; 0: only when named.
+	Weight int
+	// Headers are set on requests to this upstream. They may be secrets: no policy
+	// sees them.
+	Headers []policy.Header
+}
+
+// Group is an immutable set of upstreams and their live numbers. It is safe for
+// concurrent use and needs no closing.
+type Group struct {
+	ups  []Upstream
+	live []*live
+	wrr  wrr
+}
+
+// NewGroup returns the group of ups. An upstream whose name and URL are those of
+// one in prev goes on with its live numbers; prev may be nil. Errors (ErrGroup):
+// no upstream or more than MaxUpstreams, an empty or repeated name, a URL without
+// host, a weight out of bounds.
+func NewGroup(ups []Upstream, prev *Group) (*Group, error) {
+	if len(ups) == 0 || len(ups) > MaxUpstreams {
+		return nil, fmt.Errorf("%w: %d upstreams, want 1 to %d", ErrGroup, len(ups), MaxUpstreams)
+	}
+	g := &Group{ups: make([]Upstream, len(ups)), live: make([]*live, len(ups))}
+	g.wrr.weights = make([]int64, len(ups))
+	g.wrr.current = make([]int64, len(ups))
+	for i, u := range ups {
+		switch {
+		case u.Name == "":
+			return nil, fmt.Errorf("%w: upstream %d has no name", ErrGroup, i)
+		case u.URL == nil || u.URL.Host == "":
+			return nil, fmt.Errorf("%w: upstream %q has no URL with a host", ErrGroup, u.Name)
+		case u.Weight < 0 || u.Weight > MaxWeight:
+			return nil, fmt.Errorf("%w: upstream %q has weight %d, want 0 to %d", ErrGroup, u.Name, u.Weight, MaxWeight)
+		}
+		if _, twice := g.ByName(u.Name); twice {
+			return nil, fmt.Errorf("%w: upstream %q is named twice", ErrGroup, u.Name)
+		}
+		if u.Host == "" {
+			u.Host = Host(u.URL)
+		}
+		if u.ID == "" {
+			u.ID = u.Name + "@" + u.Host
+		}
+		g.ups[i], g.live[i] = u, prev.liveOf(&u)
+		g.wrr.weights[i] = int64(u.Weight)
+	}
+	return g, nil
+}
+
+// Host is the host of a URL as requests and limits name it: lower case, with a
+// port only where it is not the scheme's own.
+func Host(u *url.URL) string {
+	host := strings.ToLower(u.Host)
+	switch u.Scheme {
+	case "http", "ws":
+		return strings.TrimSuffix(host, ":80")
+	case "https", "wss":
+		return strings.TrimSuffix(host, ":443")
+	}
+	return host
+}
+
+// liveOf returns the live numbers of u in g, or new ones.
+func (g *Group) liveOf(u *Upstream) *live {
+	if g != nil {
+		if i, ok := g.ByName(u.Name); ok && g.ups[i].URL.String() == u.URL.String() {
+			return g.live[i]
+		}
+	}
+	return &live{}
+}
+
+// Len is the number of upstreams.
+func (g *Group) Len() int { return len(g.ups) }
+
+// Upstream returns upstream i, 0 <= i < Len(). It must not be changed.
+func (g *Group) Upstream(i int) *Upstream { return &g.ups[i] }
+
+// ByName returns the index of the upstream of that name. Names are compared
+// exactly; upstreams of weight 0 are found too.
+func (g *Group) ByName(name string) (int, bool) {
+	for i := range g.ups {
+		if g.ups[i].Name == name {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// Pick returns the next upstream by weighted round robin among those that skip
+// does not exclude, and false where none is left. nil excludes nothing.
+func (g *Group) Pick(skip func(i int) bool) (int, bool) { return g.wrr.pick(skip, true) }
+
+// Preview returns what Pick would, and leaves the order of the next picks as it is.
+func (g *Group) Preview(skip func(i int) bool) (int, bool) { return g.wrr.pick(skip, false) }
+
+// Begin counts an attempt at upstream i as in flight.
+func (g *Group) Begin(i int) { g.live[i].inFlight.Add(1) }
+
+// End says that an attempt begun at upstream i ended after dur.
+func (g *Group) End(i int, now int64, dur time.Duration, failed bool) {
+	g.live[i].end(now, dur, failed)
+}
+
+// Abandon says that an attempt begun at upstream i ended in a way that tells
+// nothing about the upstream: its caller left.
+func (g *Group) Abandon(i int) { g.live[i].inFlight.Add(-1) }
+
+// InFlight is how many attempts at upstream i began and have not ended.
+func (g *Group) InFlight(i int) int64 { return g.live[i].inFlight.Load() }
+
+// View appends every upstream with its live numbers to dst, as the route hook
+// sees them. Remaining is -1: limits are the caller's. It allocates nothing where
+// dst has room.
+func (g *Group) View(dst []policy.Upstream, now int64) []policy.Upstream {
+	for i := range g.ups {
+		u := &g.ups[i]
+		n := g.live[i].numbers(now)
+		dst = append(dst, policy.Upstream{
+			Name: u.Name, Host: u.Host, Weight: u.Weight,
+			Healthy: n.healthy, InFlight: g.InFlight(i), ErrorRate: n.errorRate,
+			P50: n.p50, P95: n.p95, Remaining: -1,
+		})
+	}
+	return dst
+}

@@ -1,0 +1,1 @@
+(module (func $r (call $r)) (start $r))

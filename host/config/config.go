@@ -1,0 +1,321 @@
+package config
+
+import (
+	"path/filepath"
+	"strconv"
+	"time"
+)
+
+// Defaults, by key.
+const (
+	DefaultListen    = "127.0.0.1:8080"
+	DefaultControl   = "127.0.0.1:4242"
+	DefaultLogLevel  = "info"
+	DefaultLogFormat = "auto"
+
+	DefaultOperationWait = Duration(60 * time.Second) // api.max_wait and limits.*.max_wait
+	DefaultLimitPer      = Duration(time.Second)
+	DefaultMaxKeys       = 100_000
+	DefaultWhenFull      = "share"
+	DefaultQueueMax      = 10_000
+
+	DefaultDialTimeout         = Duration(10 * time.Second)
+	DefaultHeaderTimeout       = Duration(60 * time.Second)
+	DefaultAPIIdleConnTimeout  = Duration(90 * time.Second)
+	DefaultMaxIdleConnsPerHost = 256
+	DefaultReplayMax           = MiB
+	DefaultMaxAttempts         = 4
+
+	DefaultRetryBudgetRatio     = 0.2
+	DefaultRetryBudgetPerSecond = 10.0
+	DefaultRetryBase            = Duration(100 * time.Millisecond)
+	DefaultRetryMax             = Duration(10 * time.Second)
+
+	DefaultBreakerFailureRatio = 0.5
+	DefaultBreakerMinRequests  = 20
+	DefaultBreakerConsecutive  = 5
+	DefaultBreakerWindow       = Duration(10 * time.Second)
+	DefaultBreakerOpenFor      = Duration(30 * time.Second)
+	DefaultBreakerHalfOpen     = 3
+
+	DefaultMaxHeaderBytes    = 64 * KiB
+	DefaultReadHeaderTimeout = Duration(10 * time.Second)
+	DefaultIdleTimeout       = Duration(120 * time.Second)
+	DefaultDrainTimeout      = Duration(30 * time.Second)
+)
+
+// Config is the whole configuration. It is read-only once Load has returned
+// it, and then safe for concurrent use; a change is a new Config.
+// A field tagged reload:"restart" takes effect at the next start only.
+type Config struct {
+	// Listen is the gateway's address, HOST:PORT; port 0 takes a free one.
+	Listen string `koanf:"listen" reload:"restart"`
+	// Control is the loopback address of the control plane; "" opens none.
+	Control string `koanf:"control" reload:"restart"`
+	// Socket is the path of the control plane's unix socket; "" opens none.
+	Socket string `koanf:"socket" reload:"restart"`
+	// TokenFile holds the bearer token of the control address, mode 0600.
+	// Unset it is the socket's path with ".token" appended.
+	TokenFile string `koanf:"token_file" reload:"restart"`
+	// Watch reloads policies and configuration when their files change.
+	Watch bool `koanf:"watch" reload:"restart"`
+	// StateFile is where state and long limits survive a restart; "" keeps none.
+	StateFile string `koanf:"state_file" reload:"restart"`
+	// AllowedHosts are further values of Host that routes answer to, HOST or HOST:PORT.
+	AllowedHosts []string `koanf:"allowed_hosts"`
+
+	Log Log `koanf:"log"`
+	// Routes are what the gateway serves, by name: the key that limits count on.
+	Routes map[string]Route `koanf:"routes"`
+	// Policies configures policies by name. An entry without Use configures the
+	// policy of that name from the command line.
+	Policies map[string]Policy `koanf:"policies"`
+	// Limits are the configured limits by subsystem: api, files, browser, process, network.
+	Limits  map[string]SubsystemLimits `koanf:"limits"`
+	API     API                        `koanf:"api"`
+	Gateway Gateway                    `koanf:"gateway"`
+}
+
+// Log says what is logged and how.
+type Log struct {
+	// Level is debug, info, warn or error.
+	Level string `koanf:"level"`
+	// Format is text, json, or auto: text on a terminal, else JSON.
+	Format string `koanf:"format" reload:"restart"`
+}
+
+// Route is one reverse route. Exactly one of URL and Upstreams is given.
+type Route struct {
+	// URL is the short form: one upstream, named after the route.
+	URL URL `koanf:"url"`
+	// PathPrefix begins with "/". With neither PathPrefix nor Host the route
+	// is served under /NAME/.
+	PathPrefix string `koanf:"path_prefix"`
+	// Host serves the route for this Host only.
+	Host string `koanf:"host"`
+	// StripPrefix takes PathPrefix off before the upstream. Unset: true for a
+	// route served under /NAME/, else false.
+	StripPrefix *bool `koanf:"strip_prefix"`
+	// Headers are set on every request of the route.
+	Headers   map[string]Secret   `koanf:"headers"`
+	Upstreams map[string]Upstream `koanf:"upstreams"`
+}
+
+// Upstream is one of the servers behind a route.
+type Upstream struct {
+	URL URL `koanf:"url"`
+	// Weight is the share of requests. Unset 1; 0 only when named by a policy.
+	Weight *int `koanf:"weight"`
+	// Headers are set on requests to this upstream, after the route's.
+	Headers map[string]Secret `koanf:"headers"`
+}
+
+// Policy configures one policy. What it leaves unset is the policy's own choice.
+type Policy struct {
+	// Use is a path to .js, .ts or .wasm, or std/NAME. A path in a file counts
+	// from that file's folder.
+	Use string `koanf:"use"`
+	// Order sorts policies after those of the command line, lowest first, then by name.
+	Order int `koanf:"order"`
+	// OnFailure is open, closed or previous; "" is the policy's own.
+	OnFailure string `koanf:"on_failure"`
+	// Match replaces the policy's own match; nil keeps it.
+	Match []MatchRule `koanf:"match"`
+	// Isolation is single, key or pool; "" is the policy's own.
+	Isolation string `koanf:"isolation"`
+	// Budget bounds one hook call, waiting for a guest included; 0 is the policy's own.
+	Budget Duration `koanf:"budget"`
+	// Instances is the number of guests; 0 is the engine's default.
+	Instances int `koanf:"instances"`
+	// Fuel bounds one Wasm hook call in instructions; 0 is the engine's default.
+	Fuel int64 `koanf:"fuel"`
+	// MemoryPages bounds a Wasm guest's memory in pages of 64 KiB; 0 is the engine's default.
+	MemoryPages int    `koanf:"memory_pages"`
+	Grants      Grants `koanf:"grants"`
+	// Params are the operator's parameters. A value with a reference to a
+	// secret is a Secret; RevealParams gives the plain values.
+	Params map[string]any `koanf:"params"`
+	// Enabled false leaves the policy out. Unset: true.
+	Enabled *bool `koanf:"enabled"`
+}
+
+// IsEnabled reports whether the policy takes part.
+func (p Policy) IsEnabled() bool { return p.Enabled == nil || *p.Enabled }
+
+// MatchRule says which operations a policy is asked about: those that fit every
+// list which is not empty. Patterns may hold "*".
+type MatchRule struct {
+	Subsystem []string `koanf:"subsystem"`
+	Host      []string `koanf:"host"`
+	Path      []string `koanf:"path"`
+	Method    []string `koanf:"method"`
+	Tenant    []string `koanf:"tenant"`
+}
+
+// Grants are what a policy may reach beyond its own names.
+type Grants struct {
+	// State lets a module that is no local file keep state.
+	State bool `koanf:"state"`
+	// Limiters lets a module that is no local file declare limiters.
+	Limiters bool `koanf:"limiters"`
+	// SharedState and SharedLimiters open the names under shared/.
+	SharedState    bool `koanf:"shared_state"`
+	SharedLimiters bool `koanf:"shared_limiters"`
+	// Env are the environment variables that the policy may read.
+	Env []string `koanf:"env"`
+}
+
+// SubsystemLimits are the configured limits of one subsystem.
+type SubsystemLimits struct {
+	Global      LimitSpec `koanf:"global"`
+	PerKey      LimitSpec `koanf:"per_key"`
+	PerUpstream LimitSpec `koanf:"per_upstream"`
+	// MaxWait bounds all waits of one operation together; 0 never waits. Unset: 60s.
+	MaxWait Duration `koanf:"max_wait"`
+	// MaxKeys bounds the keys that are counted at once.
+	MaxKeys int `koanf:"max_keys" reload:"restart"`
+	// WhenFull says what a new key gets beyond MaxKeys: share (one common
+	// count for all of them), deny or allow.
+	WhenFull string `koanf:"when_full" reload:"restart"`
+	// QueueMax bounds the operations that wait; 0 lets none wait. Unset: 10000.
+	QueueMax int `koanf:"queue_max"`
+}
+
+// DefaultSubsystemLimits is an entry of Limits that limits nothing.
+func DefaultSubsystemLimits() SubsystemLimits {
+	return SubsystemLimits{
+		MaxWait: DefaultOperationWait, MaxKeys: DefaultMaxKeys, WhenFull: DefaultWhenFull, QueueMax: DefaultQueueMax,
+	}
+}
+
+// LimitSpec is one limit. The zero value limits nothing.
+type LimitSpec struct {
+	// Rate is how many may begin in each Per; 0 does not limit the rate.
+	Rate float64 `koanf:"rate"`
+	// Per is the time that Rate counts in. Unset: 1s.
+	Per Duration `koanf:"per"`
+	// Burst is how many may begin at once. Unset: Rate, rounded up.
+	Burst int64 `koanf:"burst"`
+	// MaxWait bounds the wait for this limit; 0 never waits, nil is the subsystem's.
+	MaxWait *Duration `koanf:"max_wait"`
+	// Concurrency is how many may run at once; 0 does not limit them.
+	Concurrency int64 `koanf:"concurrency"`
+}
+
+// API are the settings of the outbound HTTP pool. A time or size of 0 is no bound.
+type API struct {
+	DialTimeout Duration `koanf:"dial_timeout" reload:"restart"`
+	// HeaderTimeout bounds the time from the request's end to the response's headers.
+	HeaderTimeout       Duration `koanf:"header_timeout" reload:"restart"`
+	TotalTimeout        Duration `koanf:"total_timeout"`
+	IdleConnTimeout     Duration `koanf:"idle_conn_timeout" reload:"restart"`
+	MaxIdleConnsPerHost int      `koanf:"max_idle_conns_per_host" reload:"restart"`
+	MaxConnsPerHost     int      `koanf:"max_conns_per_host" reload:"restart"`
+	MaxResponseBody     ByteSize `koanf:"max_response_body"`
+	// ReplayMax is the largest request body that is kept for a retry; 0 keeps none.
+	ReplayMax ByteSize `koanf:"replay_max"`
+	// MaxAttempts counts the first attempt too.
+	MaxAttempts int `koanf:"max_attempts"`
+	// MaxWait bounds all waits of one operation between its attempts.
+	MaxWait            Duration `koanf:"max_wait"`
+	HTTP2              bool     `koanf:"http2" reload:"restart"`
+	InsecureSkipVerify bool     `koanf:"insecure_skip_verify" reload:"restart"`
+	// CAFile holds PEM certificates that are trusted besides the system's.
+	CAFile  string  `koanf:"ca_file" reload:"restart"`
+	Retry   Retry   `koanf:"retry"`
+	Breaker Breaker `koanf:"breaker"`
+}
+
+// Retry shapes the retries. Retries stay below BudgetRatio of the requests,
+// with BudgetMinPerSecond always allowed.
+type Retry struct {
+	BudgetRatio        float64  `koanf:"budget_ratio"`
+	BudgetMinPerSecond float64  `koanf:"budget_min_per_second"`
+	Base               Duration `koanf:"base"`
+	Max                Duration `koanf:"max"`
+}
+
+// Breaker opens for a key that keeps failing: after Consecutive failures in a
+// row (0: never for that), or at FailureRatio of at least MinRequests in Window.
+// After OpenFor it lets HalfOpen probes through.
+type Breaker struct {
+	Enabled      bool     `koanf:"enabled"`
+	FailureRatio float64  `koanf:"failure_ratio"`
+	MinRequests  int      `koanf:"min_requests"`
+	Consecutive  int      `koanf:"consecutive"`
+	Window       Duration `koanf:"window"`
+	OpenFor      Duration `koanf:"open_for"`
+	HalfOpen     int      `koanf:"half_open"`
+}
+
+// Gateway are the settings of the listener. A time or size of 0 is no bound.
+type Gateway struct {
+	MaxHeaderBytes    ByteSize `koanf:"max_header_bytes" reload:"restart"`
+	ReadHeaderTimeout Duration `koanf:"read_header_timeout" reload:"restart"`
+	IdleTimeout       Duration `koanf:"idle_timeout" reload:"restart"`
+	MaxRequestBody    ByteSize `koanf:"max_request_body"`
+	// DrainTimeout is how long Stop lets requests finish.
+	DrainTimeout Duration `koanf:"drain_timeout"`
+	// ForwardProxy serves absolute-form requests and CONNECT.
+	ForwardProxy bool `koanf:"forward_proxy"`
+}
+
+// Default returns a new configuration with every default but Socket and
+// TokenFile, which depend on the environment: see DefaultSocket.
+func Default() *Config {
+	return &Config{
+		Listen:  DefaultListen,
+		Control: DefaultControl,
+		Watch:   true,
+		Log:     Log{Level: DefaultLogLevel, Format: DefaultLogFormat},
+		API: API{
+			DialTimeout:         DefaultDialTimeout,
+			HeaderTimeout:       DefaultHeaderTimeout,
+			IdleConnTimeout:     DefaultAPIIdleConnTimeout,
+			MaxIdleConnsPerHost: DefaultMaxIdleConnsPerHost,
+			ReplayMax:           DefaultReplayMax,
+			MaxAttempts:         DefaultMaxAttempts,
+			MaxWait:             DefaultOperationWait,
+			HTTP2:               true,
+			Retry: Retry{
+				BudgetRatio:        DefaultRetryBudgetRatio,
+				BudgetMinPerSecond: DefaultRetryBudgetPerSecond,
+				Base:               DefaultRetryBase,
+				Max:                DefaultRetryMax,
+			},
+			Breaker: Breaker{
+				Enabled:      true,
+				FailureRatio: DefaultBreakerFailureRatio,
+				MinRequests:  DefaultBreakerMinRequests,
+				Consecutive:  DefaultBreakerConsecutive,
+				Window:       DefaultBreakerWindow,
+				OpenFor:      DefaultBreakerOpenFor,
+				HalfOpen:     DefaultBreakerHalfOpen,
+			},
+		},
+		Gateway: Gateway{
+			MaxHeaderBytes:    DefaultMaxHeaderBytes,
+			ReadHeaderTimeout: DefaultReadHeaderTimeout,
+			IdleTimeout:       DefaultIdleTimeout,
+			DrainTimeout:      DefaultDrainTimeout,
+			ForwardProxy:      true,
+		},
+	}
+}
+
+// DefaultSocket is where daemon and client meet when nobody says otherwise:
+// $XDG_RUNTIME_DIR/gaia.sock, else gaia-UID.sock in tempDir.
+func DefaultSocket(getenv func(string) string, tempDir string, uid int) string {
+	if dir := getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "gaia.sock")
+	}
+	return filepath.Join(tempDir, "gaia-"+strconv.Itoa(uid)+".sock")
+}
+
+// TokenFileFor is the default token file of a socket; "" for none.
+func TokenFileFor(socket string) string {
+	if socket == "" {
+		return ""
+	}
+	return socket + ".token"
+}

@@ -1,0 +1,111 @@
+package control
+
+import (
+	"context"
+	"time"
+
+	"github.com/gaia-host/gaia/extensions/metrics"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Schemas of the JSON answers.
+const (
+	SchemaStatus   = "gaia.status/v1"
+	SchemaPolicies = "gaia.policies/v1"
+	SchemaReload   = "gaia.reload/v1"
+	SchemaHealth   = "gaia.health/v1"
+	SchemaProblem  = "gaia.problem/v1"
+)
+
+// Status is the answer of /v1/status. Its field names are stable.
+type Status struct {
+	Schema        string                        `json:"schema"`
+	Version       string                        `json:"version"`
+	PID           int                           `json:"pid"`
+	Generation    uint64                        `json:"generation"`
+	CanRollBack   bool                          `json:"can_roll_back"`
+	Policies      []Policy                      `json:"policies"`
+	LastReload    Reload                        `json:"last_reload"`
+	UptimeSeconds float64                       `json:"uptime_seconds"`
+	Listen        string                        `json:"listen"`
+	Routes        []Route                       `json:"routes"`
+	Subsystems    map[string]map[string]float64 `json:"subsystems"`
+}
+
+// Policy is one policy in force.
+type Policy struct {
+	Name        string            `json:"name"`
+	Engine      string            `json:"engine"`
+	Use         string            `json:"use"`
+	Digest      string            `json:"digest"`
+	Hooks       []string          `json:"hooks"`
+	OnFailure   string            `json:"on_failure"`
+	Isolation   string            `json:"isolation"`
+	BudgetMS    float64           `json:"budget_ms"`
+	Calls       uint64            `json:"calls"`
+	Faults      uint64            `json:"faults"`
+	FaultKinds  map[string]uint64 `json:"fault_kinds,omitempty"`
+	BreakerOpen bool              `json:"breaker_open"`
+	Guests      int               `json:"guests"`
+	GuestsIdle  int               `json:"guests_idle"`
+}
+
+// Reload says how the last change of policies or configuration ended.
+type Reload struct {
+	OK    bool      `json:"ok"`
+	Error string    `json:"error,omitempty"`
+	At    time.Time `json:"at"`
+}
+
+// Route is one reverse route being served.
+type Route struct {
+	Name      string   `json:"name"`
+	Host      string   `json:"host,omitempty"`
+	Path      string   `json:"path"`
+	Upstreams []string `json:"upstreams"` // without credentials
+}
+
+// Changed is the answer to a reload or a rollback that succeeded.
+type Changed struct {
+	Schema    string   `json:"schema"`
+	From      uint64   `json:"from"`
+	To        uint64   `json:"to"`
+	Unchanged bool     `json:"unchanged"`
+	Policies  []string `json:"policies"`
+	TookMS    float64  `json:"took_ms"`
+	// NeedRestart names configuration keys that changed and take effect only then.
+	NeedRestart []string `json:"need_restart,omitempty"`
+}
+
+// Health is the answer of /health and /health/{subsystem}.
+type Health struct {
+	Schema     string            `json:"schema"`
+	Status     string            `json:"status"` // "ok", "degraded" or "failing"
+	Reasons    []string          `json:"reasons,omitempty"`
+	Subsystems map[string]Health `json:"subsystems,omitempty"`
+}
+
+// Healths, from best to worst.
+const (
+	HealthOK       = "ok"
+	HealthDegraded = "degraded"
+	HealthFailing  = "failing"
+)
+
+// Backend is what the control plane controls; the host is one. All methods are
+// safe for concurrent use.
+type Backend interface {
+	Status() Status
+	Reload(ctx context.Context, force bool) (Changed, error)
+	Rollback(ctx context.Context) (Changed, error)
+	// Stop asks the process to drain and end, and returns at once.
+	Stop(drain time.Duration)
+	// Ready is nil when traffic is served.
+	Ready() error
+	Health() Health
+	Sources() []metrics.Source
+	Gatherer() prometheus.Gatherer
+}
+
+// Coder is an error that knows the exit code a command should end with.
+type Coder interface{ ExitCode() int }

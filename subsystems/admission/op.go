@@ -1,0 +1,244 @@
+package admission
+
+import (
+	"math"
+	"time"
+
+	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/extensions/route"
+)
+
+type state uint8
+
+const (
+	stateNew      state = iota
+	stateWaiting        // reserved, until op.until
+	stateQueued         // for a slot; other operations may let it go
+	stateRefused        // taken from the queue to be denied
+	stateAdmitted       // holds its slots
+	stateStarted        // the action runs
+	stateBetween        // settled, and to be tried again
+	stateBackoff        // waits for the next attempt, until op.until
+	stateDenied
+	stateEnded
+)
+
+// VerdictKind is what becomes of an operation now.
+type VerdictKind uint8
+
+// The verdicts.
+const (
+	Go     VerdictKind = iota // perform the action: Started, then Settle
+	Wait                      // call Wake at Verdict.At
+	Queued                    // call Wake when let go, at Verdict.At at the latest
+	Denied                    // op.Denial says why
+)
+
+// Verdict is the answer to Begin, Wake and Again.
+type Verdict struct {
+	Kind VerdictKind
+	At   int64 // Wait and Queued: when to call Wake, ns since the epoch
+}
+
+// Candidate is an upstream that was considered, for explanations.
+type Candidate struct{ Name, Why string }
+
+// Reasons in Candidate.Why.
+const (
+	WhyChosen  = "chosen"
+	WhyNamed   = "named by a policy"
+	WhyFull    = "full"
+	WhyTried   = "failed before"
+	WhyUnknown = "unknown"
+)
+
+// Op is one operation on its way, over all its attempts. The exported fields
+// before Decision are the asker's to fill before Begin; the others are read-only.
+// An Op belongs to one goroutine at a time and is pooled: NewOp, and Free once
+// it is denied, cancelled or settled for good.
+type Op struct {
+	// Req is what the policies see. Subsystem, Attempt, Now, Stats and Ledger are
+	// filled in by Begin. With Req.Dry set nothing live is taken and nothing waits.
+	Req policy.Request
+	// Group holds the upstreams to choose among; nil: the operation has one target.
+	Group *route.Group
+	// Replayable says that the operation could be sent again. It may change until Answered.
+	Replayable bool
+	// Idempotent says that doing it twice does no harm.
+	Idempotent bool
+
+	// Decision is what the policies said about the attempt in hand.
+	Decision policy.Decision
+	// Denial is valid after the verdict Denied.
+	Denial Denial
+
+	core       *Core
+	key        *keyState
+	state      state
+	generation uint64
+	base       struct {
+		key      string
+		cost     int64
+		priority int
+	}
+	scratch    policy.Scratch
+	answer     policy.Decision // of onRoute and onResponse
+	entries    []policy.Entry
+	candidates []Candidate
+	view       []policy.Upstream
+
+	upstream int // index in Group, -1 none
+	named    bool
+	tried    bitset // failed in earlier attempts
+	full     bitset // passed over in this one
+
+	until  int64         // end of the wait or of the time in the queue
+	since  int64         // when the wait began
+	waited time.Duration // all waits so far
+	dryFor time.Duration // dry: the wait it would have
+	sent   int64
+
+	again      bool
+	againAfter time.Duration
+	againTo    string
+	againBy    string // the policy that asked for it
+
+	held       [levels]*gate
+	probe      uint64 // epoch of the breaker it is a probe of, 0 none
+	seq        uint64
+	queue      *gate
+	prev, next *Op
+
+	ready chan struct{} // the driver's
+	timer *time.Timer   // the driver's
+}
+
+// bitset holds the numbers 0 to route.MaxUpstreams-1.
+type bitset [route.MaxUpstreams / 64]uint64
+
+func (b *bitset) add(i int)      { b[i/64] |= 1 << (i % 64) }
+func (b *bitset) has(i int) bool { return b[i/64]&(1<<(i%64)) != 0 }
+
+// maxKept is how many ledger entries an Op keeps room for in the pool.
+const maxKept = 64
+
+// NewOp returns an Op with a priority of 5, a cost of 1 and a size of -1.
+func (c *Core) NewOp() *Op {
+	op := c.ops.Get().(*Op)
+	op.Req.Subsystem, op.Req.Priority, op.Req.Cost, op.Req.Size = c.subsystem, policy.DefaultPriority, 1, -1
+	return op
+}
+
+// Free ends the use of an operation that is denied, cancelled, settled for good
+// or was never begun. It must not be called twice.
+func (op *Op) Free() {
+	c := op.core
+	switch op.state {
+	case stateNew, stateDenied, stateEnded, stateBetween:
+	default:
+		panic("admission: Free of an operation under way")
+	}
+	c.mu.Lock()
+	c.keys.unref(op.key)
+	c.mu.Unlock()
+	keep := Op{core: c, ready: op.ready, timer: op.timer, view: op.view[:0], candidates: op.candidates[:0], upstream: -1}
+	if cap(op.entries) <= maxKept {
+		clear(op.entries)
+		keep.entries = op.entries[:0]
+	}
+	keep.Decision.Headers = op.Decision.Headers[:0]
+	keep.scratch = op.scratch
+	*op = keep
+	c.ops.Put(op)
+}
+
+// Entries are the ledger of the attempt in hand: what policies and configured
+// limits took, and what was refused to them. Valid until the next attempt or Free.
+func (op *Op) Entries() []policy.Entry { return op.entries }
+
+// Candidates are the upstreams considered for the attempt in hand.
+func (op *Op) Candidates() []Candidate { return op.candidates }
+
+// Generation is the number of the generation that decided last, 0 none.
+func (op *Op) Generation() uint64 { return op.generation }
+
+// Waited is how long the operation waited so far, over all attempts. For a dry
+// one it is how long it would have waited.
+func (op *Op) Waited() time.Duration { return op.waited + op.dryFor }
+
+// Upstream is the index in Group of the upstream chosen, -1 without a group.
+func (op *Op) Upstream() int { return op.upstream }
+
+// Add records what a native or a configured limit took.
+func (op *Op) Add(e policy.Entry) { op.entries = append(op.entries, e) }
+
+// Settle corrects the newest entry of limiter and key to the true cost. It is
+// policy.Ledger's; the end of an attempt is Core.Settle.
+func (op *Op) Settle(now int64, limiter, key string, actual int64) bool {
+	for i := len(op.entries) - 1; i >= 0; i-- {
+		e := &op.entries[i]
+		if e.OK && e.Limiter == limiter && e.Key == key {
+			if e.From != nil {
+				e.From.Settle(now, key, e.Cost, actual, e.Taken)
+			}
+			e.Cost = actual
+			return true
+		}
+	}
+	return false
+}
+
+// giveBack undoes every take of an attempt that does not start. The entries stay
+// for explanations, without their givers.
+func (op *Op) giveBack(now int64) {
+	for i := range op.entries {
+		if e := &op.entries[i]; e.From != nil {
+			e.From.GiveBack(now, e.Key, e.Cost, e.Taken)
+			e.From = nil
+		}
+	}
+}
+
+// release ends the takes of an attempt that started.
+func (op *Op) release(now int64) {
+	for i := range op.entries {
+		if e := &op.entries[i]; e.From != nil {
+			e.From.Release(now, e.Key, e.Cost)
+			e.From = nil
+		}
+	}
+}
+
+// refusal is the newest take that was refused, nil for none.
+func (op *Op) refusal() *policy.Entry {
+	for i := len(op.entries) - 1; i >= 0; i-- {
+		if !op.entries[i].OK {
+			return &op.entries[i]
+		}
+	}
+	return nil
+}
+
+func (op *Op) dry() bool { return op.Req.Dry != nil }
+
+func (op *Op) deadlineLeft(now int64) time.Duration {
+	if op.Req.Deadline == 0 {
+		return math.MaxInt64
+	}
+	return time.Duration(max(op.Req.Deadline-now, 0))
+}
+
+// patience is how long the operation may still wait, with or without regard to
+// its deadline.
+func (op *Op) patience(now int64, maxWait time.Duration, deadline bool) time.Duration {
+	left := max(maxWait-op.waited, 0)
+	if deadline {
+		left = min(left, op.deadlineLeft(now))
+	}
+	return left
+}
+
+// consider notes an upstream for explanations.
+func (op *Op) consider(name, why string) {
+	op.candidates = append(op.candidates, Candidate{name, why})
+}
