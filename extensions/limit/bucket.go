@@ -69,6 +69,10 @@ func (b *Bucket) take(now int64, r *Rate, cost int64, maxWait time.Duration) (re
 		if old == gone {
 			return Result{}, false
 		}
+		if old < 0 {
+			b.clamp(now, r)
+			continue
+		}
 		res, nt := r.decide(old, now, cost, maxWait)
 		if nt == 0 || b.word.CompareAndSwap(old, nt) {
 			return res, true
@@ -156,6 +160,13 @@ func (b *Bucket) mark() {
 		if old <= 0 || b.word.CompareAndSwap(old, old|gone) {
 			return
 		}
+	}
+}
+
+// clamp carries out a mark. From then on time works the debt off.
+func (b *Bucket) clamp(now int64, r *Rate) {
+	if old := b.word.Load(); old < 0 && old != gone {
+		b.word.CompareAndSwap(old, r.tat(old, now))
 	}
 }
 

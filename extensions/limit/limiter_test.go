@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
 )
 
 const sec = int64(time.Second)
@@ -393,7 +394,9 @@ func TestEvictionIsLossless(t *testing.T) {
 func TestKeysAreCopied(t *testing.T) {
 	l := mustNew(t, Concurrency, Params{Max: 1})
 	var names []string
-	l.Take(t0, "ab", 1, 0)
+	buf := []byte("ab")
+	l.Take(t0, unsafe.String(&buf[0], len(buf)), 1, 0)
+	buf[0] = 'x'
 	l.Range(t0, func(key string, r Result, _ time.Duration) bool {
 		names = append(names, fmt.Sprint(key, r.OK))
 		return true

@@ -183,18 +183,33 @@ func (q *quotaState) place(at, cost int64) (when int64, ok bool) {
 		}
 		at = q.resetAt
 	}
-	n := len(q.waiting)
-	if n == 0 || q.waiting[n-1].at < q.resetAt {
+	// Resets wobble from answer to answer: a reservation for just before this
+	// one was for the same.
+	n, slack := len(q.waiting), q.slack()
+	if n == 0 || q.waiting[n-1].at < q.resetAt-slack {
 		return at, true
 	}
-	last := &q.waiting[n-1]
-	if last.n+cost <= q.perWindow() {
-		return max(at, last.at), true
+	last, held := q.waiting[n-1].at, int64(0)
+	for _, b := range q.waiting {
+		if b.at >= last-slack {
+			held += b.n
+		}
+	}
+	if held+cost <= q.perWindow() {
+		return max(at, last), true
 	}
 	if q.window == 0 {
-		return addSat(last.at, int64(RetryHint)), false
+		return addSat(last, int64(RetryHint)), false
 	}
-	return max(at, addSat(last.at, q.window+q.rtt)), true
+	return max(at, addSat(last, q.window+q.rtt)), true
+}
+
+// slack is how far apart two resets may be said to be the same one.
+func (q *quotaState) slack() int64 {
+	if s := resetSlack + q.rtt; q.window == 0 || s < q.window/4 {
+		return s
+	}
+	return q.window / 4
 }
 
 func (q *quotaState) take(now, cost int64, maxWait time.Duration) Result {
@@ -316,7 +331,7 @@ func (q *quotaState) learn(now int64, f Feedback) {
 		f.Sent = 0
 	}
 	q.learnPause(now, f)
-	fresh := f.Sent == 0 || f.Sent >= q.sent
+	fresh := f.Sent == 0 || f.Sent >= q.sent || q.newWindow(now, f)
 	if fresh {
 		if f.Limit > 0 {
 			q.limit = f.Limit
@@ -332,6 +347,12 @@ func (q *quotaState) learn(now int64, f Feedback) {
 	q.answered(now, 1)
 }
 
+// newWindow says that an answer tells of a window that no answer told of yet,
+// whenever its request was taken: one that waited was taken long before it left.
+func (q *quotaState) newWindow(now int64, f Feedback) bool {
+	return f.Reset > 0 && boundReset(now, f.Reset) > addSat(max(q.resetAt, q.rolled), q.slack())
+}
+
 func (q *quotaState) learnRemaining(now int64, f Feedback, fresh bool) {
 	resetAt := q.resetAt
 	if f.Reset >= 0 {
@@ -340,7 +361,7 @@ func (q *quotaState) learnRemaining(now int64, f Feedback, fresh bool) {
 	if resetAt <= now && f.Reset < 0 {
 		return // how much is left, but not until when
 	}
-	slack := resetSlack + q.rtt
+	slack := q.slack()
 	same := q.known && q.resetAt != 0 && max(resetAt-q.resetAt, q.resetAt-resetAt) <= slack
 	if !fresh {
 		if same {

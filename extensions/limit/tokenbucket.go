@@ -91,6 +91,7 @@ func (l *tokenBucket) Take(now int64, key string, cost int64, maxWait time.Durat
 		if res, ok := b.takeAfter(left, now, &c.rate, cost, maxWait); ok {
 			return res
 		}
+		l.first(now, key) // in the place of one evicted just now
 	}
 }
 
@@ -180,6 +181,9 @@ func (l *tokenBucket) pausesOf(key string) *pauses {
 func (l *tokenBucket) Peek(now int64, key string, cost int64) Result {
 	now = max(now, 0)
 	c := l.conf.Load()
+	if b := l.keys.find(key); b != nil {
+		b.clamp(now, &c.rate)
+	}
 	w, held := l.word(key)
 	left := l.pausesOf(key).left(now, key)
 	if !held && l.keys.n.Load() >= l.keys.max.Load() {

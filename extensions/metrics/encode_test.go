@@ -139,6 +139,7 @@ func TestHotPathsDoNotAllocate(t *testing.T) {
 	now := int64(0)
 	for name, op := range map[string]func(){
 		"View, Release":      func() { p.View(src).Release() },
+		"View, Map, Release": func() { src.requests.Add(1); v := p.View(src); v.Map(); v.Get("queued"); v.Release() },
 		"Stats":              func() { src.Stats() },
 		"Read":               func() { values = src.Read(values) },
 		"AppendJSON":         func() { buf.Reset(); AppendJSON(&buf, src, other) },

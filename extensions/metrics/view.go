@@ -15,7 +15,10 @@ type Pool struct {
 func NewPool(s *Schema) *Pool {
 	p := &Pool{schema: s}
 	p.bodies.New = func() any {
-		return &body{pool: p, values: make([]float64, 0, s.Len()), numbers: make(map[string]float64, s.Len())}
+		return &body{
+			pool: p, values: make([]float64, 0, s.Len()),
+			shown: make([]float64, s.Len()), numbers: make(map[string]float64, s.Len()),
+		}
 	}
 	return p
 }
@@ -23,11 +26,12 @@ func NewPool(s *Schema) *Pool {
 // handlesPerBody is how many Views are allocated at once.
 const handlesPerBody = 128
 
-// body is what is pooled: the map, whose keys stay in place between uses, and a supply of handles to it.
+// body is what is pooled: the values, the map, whose keys stay in place between uses, and a supply of handles.
 type body struct {
 	pool    *Pool
-	values  []float64
-	numbers map[string]float64
+	values  []float64          // of the lease, by index
+	shown   []float64          // what numbers holds, by index; nothing while numbers is empty
+	numbers map[string]float64 // brought up to date when it is asked for
 	handles []View
 }
 
@@ -46,7 +50,6 @@ func (p *Pool) View(src Source) *View {
 	b := p.bodies.Get().(*body)
 	b.values = src.Read(b.values[:0])
 	p.schema.checkLen(b.values)
-	b.fill()
 	if len(b.handles) == 0 {
 		b.handles = make([]View, handlesPerBody)
 	}
@@ -56,15 +59,21 @@ func (p *Pool) View(src Source) *View {
 	return v
 }
 
-// fill writes the values into the map, and puts the map right if an earlier user added or took out keys.
-func (b *body) fill() {
-	for i := range b.pool.schema.fields {
-		b.numbers[b.pool.schema.fields[i].Name] = b.values[i]
-	}
+// fill brings the map up to date. It writes only what changed since the body's last use, which is most of what a view costs, and starts afresh if
+// a reader added keys or took some out.
+func (b *body) fill() map[string]float64 {
 	if len(b.numbers) != len(b.values) {
 		clear(b.numbers)
-		b.fill()
 	}
+	fresh := len(b.numbers) == 0
+	fields := b.pool.schema.fields
+	for i, v := range b.values {
+		if fresh || v != b.shown[i] {
+			b.numbers[fields[i].Name] = v
+			b.shown[i] = v
+		}
+	}
+	return b.numbers
 }
 
 // live gives the body of a view that is on lease.
@@ -75,13 +84,17 @@ func (v *View) live() *body {
 	return v.body
 }
 
-// Map is the numbers by field name. It is to be read only, and not after Release.
-func (v *View) Map() map[string]float64 { return v.live().numbers }
+// Map is the numbers by field name. It is to be read only, and not after Release: the next user of the map sees what is written to it.
+func (v *View) Map() map[string]float64 { return v.live().fill() }
 
-// Get gives one number, and false if there is no field of that name.
+// Get gives one number, and false if there is no field of that name. It does not need the map: for a few numbers it is the cheaper way.
 func (v *View) Get(name string) (float64, bool) {
-	f, ok := v.live().numbers[name]
-	return f, ok
+	b := v.live()
+	i, ok := b.pool.schema.Index(name)
+	if !ok {
+		return 0, false
+	}
+	return b.values[i], true
 }
 
 // Schema is the schema of the numbers, for readers that want kinds or the stable order.

@@ -288,5 +288,9 @@ func (c *Call) SetGauge(v *metrics.Value, n float64) {
 	}
 }
 
+// Numbers returns the live numbers of one subsystem in a pooled map, nil where there
+// are none. The caller releases it before the hook ends.
+func (c *Call) Numbers(subsystem string) *metrics.View { return c.scope.tx.host.Numbers(subsystem) }
+
 // Log writes one line for the guest, rate-limited by policy.
 func (c *Call) Log(level slog.Level, text string) { c.scope.log(c.now, level, text) }

@@ -40,6 +40,8 @@ type Host struct {
 	metrics *metrics.Registry
 	log     *slog.Logger
 
+	numbers map[string]numbers // of the subsystems; set before any policy is loaded
+
 	mu       sync.Mutex // guards what follows
 	stores   map[string]*state.Store
 	limiters map[string]*Limiter       // of the generation in force
@@ -50,7 +52,14 @@ type Host struct {
 type HostConfig struct {
 	State   state.Limits
 	Metrics *metrics.Registry // nil: a new one
+	Sources []metrics.Source  // what policies may read of the subsystems
 	Log     *slog.Logger      // nil: discarded
+}
+
+// numbers are one subsystem's, and the pool of the maps they are read through.
+type numbers struct {
+	source metrics.Source
+	pool   *metrics.Pool
 }
 
 // NewHost returns a host without limiters or state.
@@ -61,8 +70,22 @@ func NewHost(c HostConfig) *Host {
 	if c.Metrics == nil {
 		c.Metrics = metrics.NewRegistry()
 	}
-	return &Host{state: c.State, metrics: c.Metrics, log: c.Log,
+	h := &Host{state: c.State, metrics: c.Metrics, log: c.Log, numbers: map[string]numbers{},
 		stores: map[string]*state.Store{}, limiters: map[string]*Limiter{}, restored: map[string][]limit.Record{}}
+	for _, src := range c.Sources {
+		h.numbers[src.Schema().Subsystem()] = numbers{src, metrics.NewPool(src.Schema())}
+	}
+	return h
+}
+
+// Numbers returns the live numbers of one subsystem in a pooled map, nil where there
+// are none. The caller releases it.
+func (h *Host) Numbers(subsystem string) *metrics.View {
+	n, ok := h.numbers[subsystem]
+	if !ok {
+		return nil
+	}
+	return n.pool.View(n.source)
 }
 
 // Metrics holds the policies' own counters and gauges.

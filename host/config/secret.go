@@ -24,9 +24,9 @@ type Secret struct {
 func NewSecret(value string) Secret { return Secret{&value} }
 
 // Reveal returns the text itself, for the one place that sends it.
-func (s Secret) Reveal() string { return text(s.value) }
+func (s Secret) Reveal() string { return deref(s.value) }
 
-func text(p *string) string {
+func deref(p *string) string {
 	if p == nil {
 		return ""
 	}
@@ -72,7 +72,7 @@ func newURL(value, shown string) URL {
 }
 
 // Reveal returns the whole URL, for the one place that dials it.
-func (u URL) Reveal() string { return text(u.value) }
+func (u URL) Reveal() string { return deref(u.value) }
 
 // IsZero reports whether there is no URL.
 func (u URL) IsZero() bool { return u.Reveal() == "" }

@@ -91,7 +91,8 @@ func invalidUTF8(data []byte) position {
 }
 
 // tooDeep refuses what would make the parser, which recurses, run out of stack:
-// a goroutine's overflow cannot be recovered from.
+// a goroutine's overflow cannot be recovered from. Depth comes from brackets or
+// from indicators on one line; depth by indentation takes the square of its bytes.
 func tooDeep(tokens token.Tokens) *syntaxFault {
 	flow, run, colons, line := 0, 0, 0, 0
 	if len(tokens) > 4*maxNodes {
@@ -99,7 +100,7 @@ func tooDeep(tokens token.Tokens) *syntaxFault {
 	}
 	for _, tk := range tokens {
 		if tk.Position != nil && tk.Position.Line != line {
-			line, colons = tk.Position.Line, 0
+			line, colons, run = tk.Position.Line, 0, 0
 		}
 		switch tk.Type {
 		case token.SequenceStartType, token.MappingStartType:

@@ -161,7 +161,7 @@ func (s *Server) stop(w http.ResponseWriter, r *http.Request) {
 		drain = d
 	}
 	w.WriteHeader(http.StatusAccepted)
-	s.c.Backend.Stop(drain)
+	s.c.Backend.RequestStop(drain)
 }
 
 func answer(w http.ResponseWriter, c Changed, err error) {

@@ -98,8 +98,8 @@ type Backend interface {
 	Status() Status
 	Reload(ctx context.Context, force bool) (Changed, error)
 	Rollback(ctx context.Context) (Changed, error)
-	// Stop asks the process to drain and end, and returns at once.
-	Stop(drain time.Duration)
+	// RequestStop asks the process to drain and end, and returns at once.
+	RequestStop(drain time.Duration)
 	// Ready is nil when traffic is served.
 	Ready() error
 	Health() Health

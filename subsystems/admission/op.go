@@ -4,6 +4,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/gaia-host/gaia/extensions/limit"
 	"github.com/gaia-host/gaia/extensions/policy"
 	"github.com/gaia-host/gaia/extensions/route"
 )
@@ -72,7 +73,17 @@ type Op struct {
 	// Denial is valid after the verdict Denied.
 	Denial Denial
 
-	core       *Core
+	// These stay for the life of the Op, so that a signal for an earlier use of it
+	// may come late.
+	core  *Core
+	ready chan struct{} // the driver's
+	timer *time.Timer   // the driver's
+
+	progress
+}
+
+// progress is how far an Op has come.
+type progress struct {
 	key        *keyState
 	state      state
 	generation uint64
@@ -108,9 +119,6 @@ type Op struct {
 	seq        uint64
 	queue      *gate
 	prev, next *Op
-
-	ready chan struct{} // the driver's
-	timer *time.Timer   // the driver's
 }
 
 // bitset holds the numbers 0 to route.MaxUpstreams-1.
@@ -118,6 +126,16 @@ type bitset [route.MaxUpstreams / 64]uint64
 
 func (b *bitset) add(i int)      { b[i/64] |= 1 << (i % 64) }
 func (b *bitset) has(i int) bool { return b[i/64]&(1<<(i%64)) != 0 }
+
+// within reports whether all of b is in o.
+func (b *bitset) within(o *bitset) bool {
+	for i := range b {
+		if b[i]&^o[i] != 0 {
+			return false
+		}
+	}
+	return true
+}
 
 // maxKept is how many ledger entries an Op keeps room for in the pool.
 const maxKept = 64
@@ -141,14 +159,15 @@ func (op *Op) Free() {
 	c.mu.Lock()
 	c.keys.unref(op.key)
 	c.mu.Unlock()
-	keep := Op{core: c, ready: op.ready, timer: op.timer, view: op.view[:0], candidates: op.candidates[:0], upstream: -1}
+	keep := progress{view: op.view[:0], candidates: op.candidates[:0], scratch: op.scratch, upstream: -1}
 	if cap(op.entries) <= maxKept {
 		clear(op.entries)
 		keep.entries = op.entries[:0]
 	}
-	keep.Decision.Headers = op.Decision.Headers[:0]
-	keep.scratch = op.scratch
-	*op = keep
+	op.progress = keep
+	op.Req, op.Group, op.Replayable, op.Idempotent = policy.Request{}, nil, false, false
+	op.Decision.Reset()
+	op.Denial = Denial{}
 	c.ops.Put(op)
 }
 
@@ -193,10 +212,20 @@ func (op *Op) Settle(now int64, limiter, key string, actual int64) bool {
 func (op *Op) giveBack(now int64) {
 	for i := range op.entries {
 		if e := &op.entries[i]; e.From != nil {
-			e.From.GiveBack(now, e.Key, e.Cost, e.Taken)
+			e.From.GiveBack(now, e.Key, e.Cost, reservedAt(e))
 			e.From = nil
 		}
 	}
+}
+
+// reservedAt is the moment from which time gives back what e took. A bucket that
+// made it wait was empty until the wait's end, so all of it is still owed; counted
+// from the take, a queue of callers that leave together would give back nothing.
+func reservedAt(e *policy.Entry) int64 {
+	if l, ok := e.From.(interface{ Kind() limit.Kind }); ok && l.Kind() == limit.TokenBucket {
+		return e.Taken + int64(e.Wait)
+	}
+	return e.Taken
 }
 
 // release ends the takes of an attempt that started.

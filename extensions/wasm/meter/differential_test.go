@@ -77,14 +77,14 @@ func TestGoReactor(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := newGuest(t, m)
-	if _, spent, left, err := g.call(100_000_000, 10_000, "_initialize"); err != nil || left != 10_000 {
+	if _, spent, left, err := g.call(DefaultInitialFuel, DefaultInitialDepth, "_initialize"); err != nil || left != DefaultInitialDepth {
 		t.Fatalf("_initialize: spent %d, depth %d, %v", spent, left, err)
 	} else {
 		t.Logf("_initialize spends %d", spent)
 	}
 	for _, n := range []uint64{0, 1, 10, 1000} {
-		out, spent, left, err := g.call(100_000_000, 10_000, "sum", n)
-		if err != nil || out[0] != n*(n+1)/2 || left != 10_000 {
+		out, spent, left, err := g.call(10_000, 100, "sum", n)
+		if err != nil || out[0] != n*(n+1)/2 || left != 100 {
 			t.Fatalf("sum(%d) = %v, depth %d, %v", n, out, left, err)
 		}
 		t.Logf("sum(%d) spends %d", n, spent)

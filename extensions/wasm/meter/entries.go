@@ -174,7 +174,7 @@ func (m *module) globalSection(r *reader) {
 	}
 }
 
-// exportSection runs after every section it refers to except none: functions, tables, memory and globals come before it.
+// exportSection can check every index, because functions, tables, memory and globals come before it.
 func (m *module) exportSection(r *reader) {
 	n := r.count("exports", 3, maxEntries)
 	m.exportsBody = r.p

@@ -128,11 +128,12 @@ func (w *rewriter) assemble() {
 	for _, s := range m.sections {
 		// Added sections go before the first section that has to follow them.
 		if s.id != secCustom {
-			if order := sectionOrder[s.id]; !globals && order >= sectionOrder[secGlobal] {
+			order := sectionOrder[s.id]
+			if !globals && order >= sectionOrder[secGlobal] {
 				w.globals()
 				globals = true
 			}
-			if order := sectionOrder[s.id]; !exports && order >= sectionOrder[secExport] {
+			if !exports && order >= sectionOrder[secExport] {
 				w.exports()
 				exports = true
 			}

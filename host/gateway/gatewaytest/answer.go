@@ -75,7 +75,7 @@ func (f *fixture) malformedAnswer(addr string, want int, body string, strict boo
 	f.Helper()
 	w := f.dial(addr)
 	w.send(request(addr, "POST /up/", "Content-Length: 0"))
-	_ = w.SetReadDeadline(time.Now().Add(patience))
+	_ = w.SetReadDeadline(time.Now().Add(f.patience))
 	res, err := http.ReadResponse(w.br, nil)
 	for err == nil && res.StatusCode == http.StatusEarlyHints {
 		res, err = http.ReadResponse(w.br, nil)

@@ -65,11 +65,11 @@ func checkUploadStreams(f *fixture) {
 	w := f.dial(addr)
 	w.send(request(addr, "POST /up/", "Transfer-Encoding: chunked"))
 	w.send(fmt.Sprintf("%x\r\n%s\r\n", first, strings.Repeat("x", first)))
-	f.equal("first piece", await(f, got, patience, "the first piece"), "<nil>")
+	f.equal("first piece", await(f, got, f.patience, "the first piece"), "<nil>")
 	for i := range 3 {
 		piece := fmt.Sprintf("no %d", i)
 		w.send("4\r\n" + piece + "\r\n")
-		f.equal("piece", await(f, got, patience, piece), piece)
+		f.equal("piece", await(f, got, f.patience, piece), piece)
 	}
 	w.send("0\r\n\r\n")
 	w.answer("POST").want(f, 200)
@@ -183,7 +183,7 @@ func checkEarlyAnswer(f *fixture, framing, part string) {
 	}))
 	w := f.dial(addr)
 	w.send(request(addr, "POST /up/", framing) + part)
-	_ = w.SetReadDeadline(time.Now().Add(patience))
+	_ = w.SetReadDeadline(time.Now().Add(f.patience))
 	a := w.answer("POST")
 	a.want(f, 401)
 	f.equal("body", a.body, "no")

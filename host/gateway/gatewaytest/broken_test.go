@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // TestBroken shows that the suite finds the mistakes it is there to find.
@@ -29,7 +30,7 @@ func TestBroken(t *testing.T) {
 		{cleanPath, []string{"target/dot-dot", "target/double-slash", "target/encoded-slash"}},
 		{ignoreLeave, []string{"vanish/held", "vanish/before-head", "stream/client-leaves-quiet"}},
 		{cleanEnd, []string{"upstream/half-sends-chunked"}},
-		{reuseUnread, []string{"connection/malformed-body-after-answer", "malformed/chunk-data-without-end"}},
+		{reuseUnread, []string{"malformed/chunk-data-without-end", "malformed/trailer-malformed"}},
 		{readAhead, []string{"pressure/large-upload-length", "body/chunked-up-streams", "stream/both-ways"}},
 		{keepGaia, []string{"plain/caller's-fields-stay"}},
 		{noTrailers, []string{"body/trailers-up"}},
@@ -57,6 +58,15 @@ func TestBytePump(t *testing.T) {
 	for _, name := range []string{"te-and-cl", "cl-two-differing", "cl-plus", "field-value-nul", "host-twice", "te-space-before-colon"} {
 		if s := spyOn(t, "malformed/"+name, startBytePump); !s.failed {
 			t.Errorf("a byte pump passes %s", name)
+		}
+	}
+}
+
+// TestCareless shows that a body taken for a request is caught.
+func TestCareless(t *testing.T) {
+	for _, name := range []string{"rest-after-answer-length", "rest-after-answer-chunked", "body-after-answer-is-no-request"} {
+		if s := spyOn(t, "connection/"+name, startCareless); !s.failed {
+			t.Errorf("a gateway that leaves bodies unread passes %s", name)
 		}
 	}
 }
@@ -121,7 +131,7 @@ func startBytePump(tb testing.TB, c Config) string {
 	if err != nil {
 		tb.Fatalf("upstream: %v", err)
 	}
-	f := &fixture{TB: tb}
+	f := newFixture(tb, nil)
 	return f.scripted(func(p *peer) {
 		up, err := net.Dial("tcp", u.Host)
 		if err != nil {
@@ -133,6 +143,33 @@ func startBytePump(tb testing.TB, c Config) string {
 			_ = up.(*net.TCPConn).CloseWrite()
 		}()
 		_, _ = io.Copy(p, bufio.NewReader(up))
+	})
+}
+
+// startCareless forwards heads as GET, drops what it happens to have of a body,
+// and reads the rest as the next request.
+func startCareless(tb testing.TB, c Config) string {
+	tr := &http.Transport{DisableKeepAlives: true}
+	return newFixture(tb, nil).scripted(func(p *peer) {
+		for {
+			r, err := http.ReadRequest(p.br)
+			if err != nil {
+				return
+			}
+			rest, found := strings.CutPrefix(r.URL.Path, "/up")
+			out, err := http.NewRequest(http.MethodGet, c.Routes[0].Upstream+rest, nil)
+			if err != nil || !found {
+				p.send(lines("HTTP/1.1 404 Not Found", "Content-Length: 0"))
+				continue
+			}
+			res, err := tr.RoundTrip(out)
+			if err != nil {
+				return
+			}
+			_ = res.Write(p)
+			_ = res.Body.Close()
+			_, _ = p.br.Discard(p.br.Buffered())
+		}
 	})
 }
 
@@ -157,7 +194,9 @@ func spyOn(t *testing.T, name string, start StartFunc) *spy {
 			done := make(chan struct{})
 			go func() {
 				defer close(done)
-				b.check(&fixture{TB: s, start: start})
+				f := newFixture(s, start)
+				f.patience = 500 * time.Millisecond
+				b.check(f)
 			}()
 			<-done
 			for _, cleanup := range slices.Backward(s.cleanups) {

@@ -18,7 +18,8 @@ func connectionBehaviours() []behaviour {
 		{name: "upstream-connections-reused", check: checkUpstreamReuse},
 		{name: "newline-after-post", check: checkNewlineAfterPost},
 		{name: "body-after-answer-is-no-request", check: checkUnreadBody},
-		{name: "malformed-body-after-answer", check: checkMalformedAfterAnswer},
+		{name: "rest-after-answer-length", check: func(f *fixture) { checkRestAfterAnswer(f, false) }},
+		{name: "rest-after-answer-chunked", check: func(f *fixture) { checkRestAfterAnswer(f, true) }},
 	}
 }
 
@@ -51,7 +52,7 @@ func checkClose(f *fixture) {
 	if !a.Close {
 		f.Fatalf("the answer does not say Connection: close")
 	}
-	w.gone(patience)
+	w.gone(f.patience)
 }
 
 // checkPipelined makes the first answer the slowest.
@@ -120,7 +121,7 @@ func checkHTTP10KeepAlive(f *fixture) {
 	a := w.answer("GET")
 	a.want(f, 200)
 	if !strings.EqualFold(a.Header.Get("Connection"), "keep-alive") {
-		w.gone(patience)
+		w.gone(f.patience)
 		return
 	}
 	w.send(raw)
@@ -163,7 +164,7 @@ func checkUnreadBody(f *fixture) {
 	inner := request(addr, "GET /up/smuggled")
 	w := f.dial(addr)
 	w.send(request(addr, "POST /nowhere", fmt.Sprintf("Content-Length: %d", len(inner))))
-	_ = w.SetReadDeadline(time.Now().Add(patience))
+	_ = w.SetReadDeadline(time.Now().Add(f.patience))
 	a := w.answer("POST")
 	a.want(f, 404)
 	_, _ = io.WriteString(w, inner)
@@ -174,22 +175,27 @@ func checkUnreadBody(f *fixture) {
 	f.equal("requests at the upstream", o.count(), 0)
 }
 
-// checkMalformedAfterAnswer does the same with a body that the upstream answers
-// before it is whole, and that then turns out malformed.
-func checkMalformedAfterAnswer(f *fixture) {
-	o := f.origin(func(w http.ResponseWriter, r *http.Request) {
+// checkRestAfterAnswer does the same with a body that the upstream answers
+// before it is whole.
+func checkRestAfterAnswer(f *fixture, chunked bool) {
+	o := f.origin(func(w http.ResponseWriter, _ *http.Request) {
 		_ = http.NewResponseController(w).EnableFullDuplex()
 		_, _ = io.WriteString(w, "early")
 	})
 	addr := f.front(o.URL)
+	inner := request(addr, "GET /up/smuggled")
 	w := f.dial(addr)
-	w.send(request(addr, "POST /up/", "Transfer-Encoding: chunked") + "5\r\nhello\r\n")
-	_ = w.SetReadDeadline(time.Now().Add(patience))
+	if size := len("begun") + len(inner); chunked {
+		w.send(request(addr, "POST /up/", "Transfer-Encoding: chunked") + fmt.Sprintf("%x\r\nbegun", size))
+	} else {
+		w.send(request(addr, "POST /up/", fmt.Sprintf("Content-Length: %d", size)) + "begun")
+	}
+	_ = w.SetReadDeadline(time.Now().Add(f.patience))
 	w.answer("POST").want(f, 200)
-	_, _ = io.WriteString(w, "1\r\nxx"+request(addr, "GET /up/smuggled"))
+	_, _ = io.WriteString(w, inner)
 	_ = w.SetReadDeadline(time.Now().Add(100 * time.Millisecond)) // it may close, or wait for more
 	if rest, _ := io.ReadAll(w.br); strings.Contains(string(rest), " 200 ") {
-		f.Fatalf("a body was answered as a request: %.100q", rest)
+		f.Fatalf("the rest of a body was answered as a request: %.100q", rest)
 	}
-	o.only()
+	f.equal("target", o.only().RequestURI, "/")
 }

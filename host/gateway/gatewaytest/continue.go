@@ -40,7 +40,7 @@ func checkContinueRefused(f *fixture, status int) {
 	addr := f.front(o.URL)
 	w := f.dial(addr)
 	w.send(request(addr, "POST /up/", "Content-Length: 4194304", "Expect: 100-continue"))
-	_ = w.SetReadDeadline(time.Now().Add(patience))
+	_ = w.SetReadDeadline(time.Now().Add(f.patience))
 	f.equal("status", w.head("POST").StatusCode, status)
 }
 

@@ -7,9 +7,8 @@ import (
 )
 
 const (
-	// patience bounds every wait for something that must happen, so that a
-	// broken gateway fails a behaviour instead of hanging it.
-	patience = 5 * time.Second
+	// maxPatience is the usual patience of a fixture.
+	maxPatience = 5 * time.Second
 	// prompt is the time within which a gateway must notice that its client
 	// or its upstream is gone.
 	prompt = time.Second
@@ -20,6 +19,13 @@ const (
 type fixture struct {
 	testing.TB
 	start StartFunc
+	// patience bounds every wait for something that must happen, so that a
+	// broken gateway fails a behaviour instead of hanging it.
+	patience time.Duration
+}
+
+func newFixture(tb testing.TB, start StartFunc) *fixture {
+	return &fixture{TB: tb, start: start, patience: maxPatience}
 }
 
 // gateway starts a gateway.

@@ -23,10 +23,12 @@
 //     without a port is 400; a request of the gateway to itself is 508.
 //   - Declared request trailers pass; undeclared ones may be dropped. Both kinds
 //     of response trailers pass.
-//   - Malformed requests meet net/http's verdict; see the table in malformed.go.
+//   - Malformed requests meet net/http's verdict; see the table in malformedtable.go.
 //
 // Upstream failures are provoked with POST, which nobody may retry by himself,
 // and no upstream answers 429 or 503: a gateway that waits these out is right.
+// Requests to a route carry the gateway's own address as their Host, and none has
+// an Origin, so a gateway may refuse others.
 package gatewaytest
 
 import (
@@ -101,7 +103,7 @@ func Run(t *testing.T, start StartFunc, skip ...string) {
 					if !b.alone {
 						t.Parallel()
 					}
-					b.check(&fixture{TB: t, start: start})
+					b.check(newFixture(t, start))
 				})
 			}
 		})

@@ -32,7 +32,7 @@ func checkHeadTooLarge(f *fixture) {
 	w := f.dial(addr)
 	_, _ = io.WriteString(w, request(addr, "GET /up/", "X-Huge: "+strings.Repeat("x", 2*maxHead)))
 	w.answer("GET").want(f, http.StatusRequestHeaderFieldsTooLarge)
-	w.gone(patience)
+	w.gone(f.patience)
 	f.equal("requests at the upstream", o.count(), 0)
 	f.ok(addr, request(addr, "GET /up/"))
 }

@@ -45,7 +45,7 @@ func (f *fixture) verdict(addr string, m malformed) int {
 	// The end of the client's direction is held back: a gateway that waits for
 	// more of a malformed request is cut off, and one that took the second
 	// request for real has time to answer it.
-	_ = w.SetReadDeadline(time.Now().Add(patience))
+	_ = w.SetReadDeadline(time.Now().Add(f.patience))
 	res, err := http.ReadResponse(w.br, &http.Request{Method: "POST"})
 	if err != nil {
 		return 0

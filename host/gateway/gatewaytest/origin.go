@@ -125,7 +125,7 @@ func (f *fixture) scripted(script func(p *peer)) string {
 			mu.Lock()
 			conns = append(conns, c)
 			mu.Unlock()
-			_ = c.SetDeadline(time.Now().Add(2 * patience))
+			_ = c.SetDeadline(time.Now().Add(2 * f.patience))
 			wg.Go(func() {
 				defer func() { _ = c.Close() }()
 				script(&peer{TCPConn: c, br: bufio.NewReader(c)})

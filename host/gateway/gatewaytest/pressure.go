@@ -33,7 +33,7 @@ const (
 func (f *fixture) stalls(sent *atomic.Int64) {
 	f.Helper()
 	last, since := sent.Load(), time.Now()
-	for deadline := time.Now().Add(patience); time.Since(since) < 150*time.Millisecond || last == 0; {
+	for deadline := time.Now().Add(f.patience); time.Since(since) < 150*time.Millisecond || last == 0; {
 		time.Sleep(5 * time.Millisecond)
 		if n := sent.Load(); n != last {
 			last, since = n, time.Now()
@@ -175,5 +175,5 @@ func (f *fixture) awaitGroup(wg *sync.WaitGroup, what string) {
 		wg.Wait()
 		close(done)
 	}()
-	await(f, done, patience, what)
+	await(f, done, f.patience, what)
 }

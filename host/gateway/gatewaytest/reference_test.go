@@ -312,7 +312,8 @@ func pipe(dst *net.TCPConn, src io.Reader, from *net.TCPConn) {
 }
 
 // closeUnread ends the connection after an answer that came before the body's
-// end: in full duplex, net/http would go on behind a body that turns out malformed.
+// end, as fail does: in full duplex, net/http keeps the connection of a body that
+// turns out malformed, and takes what follows for a request.
 func (g *reference) closeUnread(res *http.Response) error {
 	if g.fault != reuseUnread && g.fault != halfDuplex && exchangeOf(res.Request).body.end() != io.EOF && res.StatusCode != http.StatusSwitchingProtocols {
 		res.Header.Set("Connection", "close")

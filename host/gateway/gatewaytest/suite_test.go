@@ -15,7 +15,7 @@ func TestVerdicts(t *testing.T) {
 	for _, m := range malformedTable() {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
-			f := &fixture{TB: t, start: startReference}
+			f := newFixture(t, startReference)
 			rec := f.recorder()
 			addr := f.gateway(Config{MaxHeaderBytes: 1 << 20, Routes: upRoute("http://" + rec.addr)})
 			if got := f.verdict(addr, m); got != m.verdict {
@@ -27,19 +27,20 @@ func TestVerdicts(t *testing.T) {
 
 func TestNamesAreUnique(t *testing.T) {
 	seen := map[string]bool{}
-	for _, g := range groups() {
+	all := groups()
+	for _, g := range all {
 		for _, b := range g.behaviours {
 			name := g.name + "/" + b.name
 			if seen[name] {
 				t.Errorf("%s is there twice", name)
 			}
 			seen[name] = true
-			if !known(groups(), name) || !known(groups(), g.name) {
+			if !known(all, name) || !known(all, g.name) {
 				t.Errorf("%s cannot be skipped", name)
 			}
 		}
 	}
-	if known(groups(), "plain/no-such") {
+	if known(all, "plain/no-such") {
 		t.Errorf("a behaviour that is not there is known")
 	}
 }

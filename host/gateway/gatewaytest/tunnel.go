@@ -108,7 +108,7 @@ func checkTunnelHalfClose(f *fixture) {
 	w.send("all I have")
 	_ = w.CloseWrite()
 	w.expect("answer after the half close", "got all I have")
-	w.gone(patience)
+	w.gone(f.patience)
 }
 
 func checkTunnelTargetHalfClose(f *fixture) {
@@ -125,7 +125,7 @@ func checkTunnelTargetHalfClose(f *fixture) {
 	}
 	w.send("still here")
 	_ = w.CloseWrite()
-	f.equal("bytes after the target's half close", await(f, got, patience, "the client's words"), "still here")
+	f.equal("bytes after the target's half close", await(f, got, f.patience, "the client's words"), "still here")
 }
 
 func checkTunnelBig(f *fixture) {
@@ -142,7 +142,7 @@ func checkTunnelBig(f *fixture) {
 		f.Fatalf("the echo ended after %d bytes: %v", n, err)
 	}
 	want := patternSum(size)
-	f.equal("sum at the target", await(f, back, patience, "the target's sum"), want)
+	f.equal("sum at the target", await(f, back, f.patience, "the target's sum"), want)
 	f.equal("sum of the echo", [sha256.Size]byte(h.Sum(nil)), want)
 }
 
@@ -161,7 +161,7 @@ func checkTunnelLeft(f *fixture) {
 func checkTunnelTargetLeft(f *fixture) {
 	w := f.tunnel(func(p *peer) { p.send("bye") })
 	w.expect("last words", "bye")
-	w.gone(patience)
+	w.gone(f.patience)
 }
 
 func checkTunnelRefused(f *fixture) {
@@ -178,7 +178,7 @@ func checkTunnelBadTargets(f *fixture) {
 	for _, target := range []string{"127.0.0.1", "example.com:", ":443", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:http s", "127.0.0.1:-1", "/x", "http://127.0.0.1:1/"} {
 		w := f.dial(addr)
 		w.send(lines("CONNECT "+target+" HTTP/1.1", "Host: "+addr))
-		_ = w.SetReadDeadline(time.Now().Add(patience))
+		_ = w.SetReadDeadline(time.Now().Add(f.patience))
 		if a := w.answer("CONNECT"); a.StatusCode != http.StatusBadRequest {
 			f.Fatalf("CONNECT %s: status %d, want 400", target, a.StatusCode)
 		}

@@ -81,7 +81,7 @@ func checkUpgradeHalfClose(f *fixture) {
 	w.send("all I have")
 	_ = w.CloseWrite()
 	w.expect("answer after the half close", "got all I have")
-	w.gone(patience)
+	w.gone(f.patience)
 }
 
 func checkUpgradeLeft(f *fixture) {

@@ -154,6 +154,6 @@ func checkIdleClosed(f *fixture) {
 	}))
 	for range 5 {
 		f.ok(addr, request(addr, "GET /up/"))
-		await(f, closed, patience, "the upstream's close")
+		await(f, closed, f.patience, "the upstream's close")
 	}
 }

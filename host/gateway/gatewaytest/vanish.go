@@ -42,7 +42,7 @@ func checkHeldVanish(f *fixture, body string) {
 	} else {
 		w.send(request(addr, "POST /up/", HoldField+": 30s", "Content-Length: 18") + body)
 	}
-	await(f, held, patience, "the request is held")
+	await(f, held, f.patience, "the request is held")
 	_ = w.Close()
 	await(f, cancelled, prompt, "the held request is cancelled")
 	f.equal("requests at the upstream", o.count(), 0)
@@ -52,7 +52,7 @@ func checkHeldReset(f *fixture) {
 	addr, held, cancelled := f.holding(f.origin(nil).URL)
 	w := f.dial(addr)
 	w.send(request(addr, "GET /up/", HoldField+": 30s"))
-	await(f, held, patience, "the request is held")
+	await(f, held, f.patience, "the request is held")
 	_ = w.SetLinger(0)
 	_ = w.Close()
 	await(f, cancelled, prompt, "the held request is cancelled")
@@ -78,7 +78,7 @@ func checkVanishBeforeHead(f *fixture) {
 	addr := f.front(o.URL)
 	w := f.dial(addr)
 	w.send(request(addr, "GET /up/"))
-	await(f, there, patience, "the request reaches the upstream")
+	await(f, there, f.patience, "the request reaches the upstream")
 	_ = w.Close()
 	await(f, left, prompt, "the upstream sees that the client left")
 }
@@ -103,7 +103,7 @@ func checkVanishUpload(f *fixture) {
 			w.send("800000\r\n")
 		}
 		w.send(string(make([]byte, 3<<20)))
-		await(f, there, patience, "the upload's beginning reaches the upstream")
+		await(f, there, f.patience, "the upload's beginning reaches the upstream")
 		_ = w.Close()
 		if err := await(f, end, prompt, "the upstream sees the end of the upload"); err == nil {
 			f.Fatalf("%s: the upstream took a cut upload for a whole one", framing)
@@ -137,7 +137,7 @@ func checkHalfClosedClient(f *fixture) {
 	w := f.dial(addr)
 	w.send(request(addr, "GET /up/", "Connection: close"))
 	_ = w.CloseWrite()
-	_ = w.SetReadDeadline(time.Now().Add(patience))
+	_ = w.SetReadDeadline(time.Now().Add(f.patience))
 	if all, err := io.ReadAll(w.br); err != nil {
 		f.Fatalf("after a half close: %.100q, then %v", all, err)
 	}

@@ -28,13 +28,13 @@ type answer struct {
 // dial connects to addr. The connection is closed at the end of the test.
 func (f *fixture) dial(addr string) *wire {
 	f.Helper()
-	c, err := net.DialTimeout("tcp", addr, patience)
+	c, err := net.DialTimeout("tcp", addr, f.patience)
 	if err != nil {
 		f.Fatalf("dial the gateway: %v", err)
 	}
 	f.Cleanup(func() { _ = c.Close() })
 	tc := c.(*net.TCPConn)
-	_ = tc.SetDeadline(time.Now().Add(2 * patience))
+	_ = tc.SetDeadline(time.Now().Add(2 * f.patience))
 	return &wire{f: f, TCPConn: tc, br: bufio.NewReader(tc)}
 }
 

@@ -1,0 +1,32 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/gaia-host/gaia/extensions/bundle"
+)
+
+// printInfo is the text form of `policy inspect`.
+func printInfo(w io.Writer, i *bundle.Info) {
+	fmt.Fprintf(w, "%s  %s, %d bytes\n", i.File, i.Engine, i.Size)
+	fmt.Fprintf(w, "  name        %s\n", i.Name)
+	fmt.Fprintf(w, "  digest      %s\n", i.Digest)
+	fmt.Fprintf(w, "  hooks       %s\n", strings.Join(i.Hooks, ", "))
+	fmt.Fprintf(w, "  isolation   %s\n", i.Options.Isolation)
+	fmt.Fprintf(w, "  budget      %s\n", i.Options.Budget)
+	fmt.Fprintf(w, "  on failure  %s\n", i.Options.OnFailure)
+	if i.Options.Match != nil {
+		fmt.Fprintf(w, "  match       %v\n", i.Options.Match)
+	}
+	if i.Wasm == nil {
+		return
+	}
+	for _, imp := range i.Wasm.Imports {
+		fmt.Fprintf(w, "  import      %s.%s %s\n", imp.Module, imp.Name, imp.Signature)
+	}
+	for _, exp := range i.Wasm.Exports {
+		fmt.Fprintf(w, "  export      %s %s\n", exp.Name, exp.Signature)
+	}
+}

@@ -1,0 +1,468 @@
+package js
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+
+	"github.com/dop251/goja"
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/gaia-host/gaia/extensions/policy"
+)
+
+// maxName bounds the names of keys and upstreams in decisions.
+const maxName = 1024
+
+// ringSize is how many decisions of hooks a guest has in hand before it uses the
+// memory of the oldest again.
+const ringSize = 32
+
+// decisionRef is a decision as a policy holds it: an object that is recognised by its
+// identity when a hook returns it.
+type decisionRef struct {
+	g   *guest
+	obj *goja.Object
+	seq uint64 // the hook it was made in; 0 module scope: good for ever
+	d   policy.Decision
+}
+
+func refNames() []string {
+	return []string{"action", "ok", "status", "reason", "retryAfter", "wait", "remaining", "upstream"}
+}
+
+// stale reports a decision that was kept beyond its hook.
+func (r *decisionRef) stale() bool { return r.seq != 0 && r.seq != r.g.seq }
+
+func (r *decisionRef) Get(key string) goja.Value {
+	if !r.Has(key) {
+		return nil
+	}
+	if r.stale() {
+		panic(r.g.typeError("this decision was made in an earlier hook: make it at module scope to keep it"))
+	}
+	switch key {
+	case "action":
+		return r.g.texts.value(r.d.Action.String())
+	case "ok":
+		return r.g.rt.ToValue(r.d.Action != policy.ActionDeny)
+	case "status":
+		if r.d.Action == policy.ActionDeny {
+			return r.g.rt.ToValue(r.d.Status)
+		}
+	case "reason":
+		return r.g.texts.or(r.d.Reason)
+	case "retryAfter":
+		return r.g.duration(r.d.RetryAfter)
+	case "wait":
+		return r.g.number(millis(r.d.Delay))
+	case "remaining":
+		if r.d.Limit.Name != "" {
+			return r.g.unknown(r.d.Limit.Remaining)
+		}
+	case "upstream":
+		return r.g.texts.or(r.d.Upstream)
+	}
+	return goja.Undefined()
+}
+
+func (r *decisionRef) Set(key string, _ goja.Value) bool {
+	panic(r.g.typeError("a decision cannot be changed: build another"))
+}
+
+func (r *decisionRef) Delete(string) bool { return r.Set("", nil) }
+
+func (r *decisionRef) Has(key string) bool {
+	for _, n := range refNames() {
+		if n == key {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *decisionRef) Keys() []string { return refNames() }
+
+// newRef returns the ref for a decision that is built now. Those of hooks come from a
+// ring, so that a hook allocates none.
+func (g *guest) newRef() *decisionRef {
+	if !g.call.Running() {
+		return g.makeRef(0)
+	}
+	if len(g.ring) < ringSize {
+		r := g.makeRef(g.seq)
+		g.ring = append(g.ring, r)
+		return r
+	}
+	r := g.ring[g.ringAt]
+	if r.seq == g.seq { // so many in one hook: this one is not used again
+		return g.makeRef(g.seq)
+	}
+	g.ringAt = (g.ringAt + 1) % ringSize
+	r.seq = g.seq
+	r.d.Reset()
+	g.lastRef = r
+	return r
+}
+
+func (g *guest) makeRef(seq uint64) *decisionRef {
+	r := &decisionRef{g: g, seq: seq}
+	r.obj = g.rt.NewDynamicObject(r)
+	g.lastRef = r
+	if seq == 0 {
+		g.built[r.obj] = r
+	}
+	return r
+}
+
+// refOf returns the decision that an object stands for, nil where it is none.
+func (g *guest) refOf(o *goja.Object) *decisionRef {
+	if g.lastRef != nil && g.lastRef.obj == o {
+		return g.lastRef
+	}
+	if r := g.built[o]; r != nil {
+		return r
+	}
+	if o.ExportType() == g.refType {
+		r, _ := o.Export().(*decisionRef)
+		return r
+	}
+	return nil
+}
+
+var errPromise = errors.New("must be synchronous: it returned a Promise")
+
+// answer turns what a hook returned into a decision. It runs under the guard of the
+// hook, for it may run getters.
+func (g *guest) answer(h policy.Hook, v goja.Value, out *policy.Decision) {
+	if v == nil || goja.IsUndefined(v) || goja.IsNull(v) {
+		return
+	}
+	o, isObject := v.(*goja.Object)
+	if isObject && o.ClassName() == "Promise" {
+		g.drainSoon = true
+		g.bad = fmt.Errorf("%s %w", h, errPromise)
+		return
+	}
+	if out == nil { // onDone and onTick answer nothing
+		return
+	}
+	switch {
+	case v == g.yes:
+		if h == policy.HookRequest {
+			out.Action = policy.ActionAllow
+		}
+	case v == g.no && h == policy.HookRequest:
+		out.Action = policy.ActionDeny
+	case isObject:
+		g.answerObject(h, o, out)
+	default:
+		g.answerText(h, v, out)
+	}
+	if g.bad == nil {
+		g.bad = fits(h, out)
+	}
+}
+
+func (g *guest) answerText(h policy.Hook, v goja.Value, out *policy.Decision) {
+	name, ok := v.(goja.String)
+	if !ok || h != policy.HookRoute {
+		g.bad = fmt.Errorf("want a decision, got %s", kindName(v))
+		return
+	}
+	out.Upstream, g.bad = toText(name, maxName)
+}
+
+func (g *guest) answerObject(h policy.Hook, o *goja.Object, out *policy.Decision) {
+	if r := g.refOf(o); r != nil {
+		if r.stale() {
+			g.bad = errors.New("the decision was made in an earlier hook: make it at module scope to keep it, or anew in each hook")
+			return
+		}
+		headers := append(out.Headers[:0], r.d.Headers...)
+		*out = r.d
+		out.Headers = headers
+		return
+	}
+	if class := o.ClassName(); class != "Object" {
+		g.bad = fmt.Errorf("want a decision, got %s", kindName(o))
+		return
+	}
+	d := policy.Decision{Headers: out.Headers[:0]}
+	if g.bad = decode(o, &d); g.bad == nil {
+		*out = d
+	}
+}
+
+// fits refuses answers that the hook has no use for.
+func fits(h policy.Hook, d *policy.Decision) error {
+	switch h {
+	case policy.HookRequest:
+		if d.Action == policy.ActionRetry {
+			return errors.New("retry answers onResponse, not onRequest")
+		}
+	case policy.HookRoute:
+		if d.Action > policy.ActionAllow && d.Action != policy.ActionRoute {
+			return fmt.Errorf("onRoute answers the name of an upstream, not %s", d.Action)
+		}
+	case policy.HookResponse:
+		if d.Action > policy.ActionAllow && d.Action != policy.ActionRetry {
+			return fmt.Errorf("onResponse answers retry or nothing, not %s", d.Action)
+		}
+	}
+	return nil
+}
+
+func initNames() []string {
+	return []string{"key", "upstream", "timeout", "cost", "priority", "headers", "reason"}
+}
+
+func decisionNames() []string {
+	return append(initNames(), "action", "status", "retryAfter", "delay", "for", "after")
+}
+
+// decode reads a decision written as a plain object. Without an action, the fields say
+// which it is.
+func decode(o *goja.Object, d *policy.Decision) error {
+	action := ""
+	err := fields(o, func(name string, v goja.Value) (err error) {
+		switch name {
+		case "action":
+			action, err = toText(v, maxName)
+		case "status":
+			var n int64
+			n, err = toInt(v, policy.MinStatus, policy.MaxStatus)
+			d.Status = int(n)
+		case "retryAfter":
+			d.RetryAfter, err = toDuration(v)
+		case "delay", "for", "after":
+			d.Delay, err = toDuration(v)
+		default:
+			known := false
+			if known, err = decodeInit(name, v, d); !known {
+				return unknownField(name, decisionNames())
+			}
+		}
+		if err != nil {
+			err = fmt.Errorf("%s: %w", name, err)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return act(action, d)
+}
+
+// act sets the action, as named or as the fields say.
+func act(name string, d *policy.Decision) error {
+	if name != "" {
+		a, ok := policy.ParseAction(name)
+		if !ok {
+			return fmt.Errorf("action: want allow, deny, delay, route or retry, got %s", quote(name))
+		}
+		d.Action = a
+	} else {
+		switch {
+		case d.Status != 0 || d.RetryAfter != 0:
+			d.Action = policy.ActionDeny
+		case d.Delay != 0:
+			d.Action = policy.ActionDelay
+		default:
+			d.Action = policy.ActionAllow
+		}
+	}
+	switch {
+	case d.Action != policy.ActionDeny && (d.Status != 0 || d.RetryAfter != 0):
+		return fmt.Errorf("status and retryAfter belong to deny, not to %s", d.Action)
+	case d.Action != policy.ActionDelay && d.Action != policy.ActionRetry && d.Delay != 0:
+		return fmt.Errorf("delay belongs to delay and retry, not to %s", d.Action)
+	case d.Action == policy.ActionRoute && d.Upstream == "":
+		return errors.New("route needs an upstream")
+	}
+	return nil
+}
+
+// decodeInit reads one of the fields that go with any decision.
+func decodeInit(name string, v goja.Value, d *policy.Decision) (known bool, err error) {
+	switch name {
+	case "key":
+		d.Key, err = toText(v, maxName)
+	case "upstream":
+		d.Upstream, err = toText(v, maxName)
+	case "timeout":
+		d.Timeout, err = toDuration(v)
+	case "cost":
+		d.Cost, err = toInt(v, 0, policy.MaxCost)
+		d.HasCost = true
+	case "priority":
+		var n int64
+		n, err = toInt(v, 0, policy.MaxPriority)
+		d.Priority, d.HasPriority = int(n), true
+	case "reason":
+		d.Reason, err = toText(v, policy.MaxReason)
+	case "headers":
+		err = decodeHeaders(v, d)
+	default:
+		return false, nil
+	}
+	return true, err
+}
+
+func decodeHeaders(v goja.Value, d *policy.Decision) error {
+	bytes := 0
+	return fields(v, func(name string, v goja.Value) error {
+		text, err := toText(v, policy.MaxHeaderText)
+		if err != nil {
+			return fmt.Errorf("%s: %w", quote(name), err)
+		}
+		bytes = len(name) + len(text)
+		switch {
+		case !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(text):
+			return fmt.Errorf("%s is not a field that HTTP allows", quote(name))
+		case bytes > policy.MaxHeaderText:
+			return fmt.Errorf("%s: more than %d bytes", quote(name), policy.MaxHeaderText)
+		case len(d.Headers) >= policy.MaxHeaders:
+			return fmt.Errorf("more than %d fields", policy.MaxHeaders)
+		}
+		d.Headers = append(d.Headers, policy.Header{Name: name, Value: text})
+		return nil
+	})
+}
+
+// builders are the words that build decisions. What they are given wrongly is thrown
+// where they are called.
+func (g *guest) builders() map[string]func(goja.FunctionCall) goja.Value {
+	return map[string]func(goja.FunctionCall) goja.Value{
+		"allow": g.wordAllow, "deny": g.wordDeny, "delay": g.wordDelay, "route": g.wordRoute, "retry": g.wordRetry,
+	}
+}
+
+func (g *guest) init(word string, v goja.Value, d *policy.Decision) {
+	if isNil(v) {
+		return
+	}
+	err := fields(v, func(name string, v goja.Value) error {
+		known, err := decodeInit(name, v, d)
+		switch {
+		case !known:
+			return unknownField(name, initNames())
+		case err != nil:
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return nil
+	})
+	if err != nil {
+		panic(g.typeError("%s: %v", word, err))
+	}
+}
+
+func (g *guest) wordAllow(fc goja.FunctionCall) goja.Value {
+	r := g.newRef()
+	r.d.Action = policy.ActionAllow
+	g.init("allow", fc.Argument(0), &r.d)
+	return r.obj
+}
+
+func (g *guest) wordDeny(fc goja.FunctionCall) goja.Value {
+	r := g.newRef()
+	r.d.Action = policy.ActionDeny
+	if v := fc.Argument(0); !isNil(v) {
+		n, err := toInt(v, policy.MinStatus, policy.MaxStatus)
+		if err != nil {
+			panic(g.typeError("deny(status): %v", err))
+		}
+		r.d.Status = int(n)
+	}
+	switch v := fc.Argument(1); {
+	case isNil(v):
+	case isNumber(v):
+		g.denyAfter(r, v)
+	default:
+		if _, ok := v.(*goja.Object); !ok {
+			g.denyAfter(r, v)
+			break
+		}
+		err := fields(v, func(name string, v goja.Value) (err error) {
+			switch name {
+			case "retryAfter":
+				r.d.RetryAfter, err = toDuration(v)
+			case "reason":
+				r.d.Reason, err = toText(v, policy.MaxReason)
+			default:
+				return unknownField(name, []string{"retryAfter", "reason"})
+			}
+			if err != nil {
+				err = fmt.Errorf("%s: %w", name, err)
+			}
+			return err
+		})
+		if err != nil {
+			panic(g.typeError("deny: %v", err))
+		}
+	}
+	return r.obj
+}
+
+func (g *guest) denyAfter(r *decisionRef, v goja.Value) {
+	d, err := toDuration(v)
+	if err != nil {
+		panic(g.typeError("deny(status, retryAfter): %v", err))
+	}
+	r.d.RetryAfter = d
+}
+
+func (g *guest) wordDelay(fc goja.FunctionCall) goja.Value {
+	d, err := toDuration(fc.Argument(0))
+	if err != nil {
+		panic(g.typeError("delay(time): %v", err))
+	}
+	r := g.newRef()
+	r.d.Action, r.d.Delay = policy.ActionDelay, d
+	return r.obj
+}
+
+func (g *guest) wordRoute(fc goja.FunctionCall) goja.Value {
+	name, err := toText(fc.Argument(0), maxName)
+	if err == nil && name == "" {
+		err = errors.New("want the name of an upstream")
+	}
+	if err != nil {
+		panic(g.typeError("route(upstream): %v", err))
+	}
+	r := g.newRef()
+	r.d.Action = policy.ActionRoute
+	g.init("route", fc.Argument(1), &r.d)
+	r.d.Upstream = name
+	return r.obj
+}
+
+func (g *guest) wordRetry(fc goja.FunctionCall) goja.Value {
+	r := g.newRef()
+	r.d.Action = policy.ActionRetry
+	if v := fc.Argument(0); !isNil(v) {
+		err := fields(v, func(name string, v goja.Value) (err error) {
+			switch name {
+			case "after":
+				r.d.Delay, err = toDuration(v)
+			case "upstream":
+				r.d.Upstream, err = toText(v, maxName)
+			case "reason":
+				r.d.Reason, err = toText(v, policy.MaxReason)
+			default:
+				return unknownField(name, []string{"after", "upstream", "reason"})
+			}
+			if err != nil {
+				err = fmt.Errorf("%s: %w", name, err)
+			}
+			return err
+		})
+		if err != nil {
+			panic(g.typeError("retry: %v", err))
+		}
+	}
+	return r.obj
+}
+
+// refTypeOf is how a ref is told from other objects without exporting it.
+func refTypeOf() reflect.Type { return reflect.TypeFor[*decisionRef]() }

@@ -1,0 +1,91 @@
+package js
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// waitGrace is added to the budget of those who wait for a guest: that the machine is
+// busy is not the policy's doing.
+const waitGrace = 50 * time.Millisecond
+
+// seat holds one guest. Who made busy true owns the guest until it makes it false.
+type seat struct {
+	_     [64]byte
+	busy  atomic.Bool
+	_     [60]byte
+	group *group
+	guest *guest // nil: it could not be built again, see err
+	err   error
+}
+
+// group is a set of seats that any of its callers may use.
+type group struct {
+	seats   []seat
+	next    atomic.Uint32 // where to look first; spreads callers, need not be exact
+	waiters atomic.Int32
+	freed   chan struct{} // one token a seat; a waiter takes one and looks again
+}
+
+func newGroup(n int) *group {
+	g := &group{seats: make([]seat, n), freed: make(chan struct{}, n)}
+	for i := range g.seats {
+		g.seats[i].group = g
+	}
+	return g
+}
+
+// try returns a free seat, nil where there is none.
+func (g *group) try() *seat {
+	if len(g.seats) == 1 {
+		if s := &g.seats[0]; s.busy.CompareAndSwap(false, true) {
+			return s
+		}
+		return nil
+	}
+	at := int(g.next.Load())
+	for i := range g.seats {
+		s := &g.seats[(at+i)%len(g.seats)]
+		if !s.busy.Load() && s.busy.CompareAndSwap(false, true) {
+			return s
+		}
+	}
+	return nil
+}
+
+// wait returns a free seat, or nil after so long or when stop closes. A wait of 0 has
+// no end.
+func (g *group) wait(d time.Duration, stop <-chan struct{}) *seat {
+	g.waiters.Add(1)
+	defer g.waiters.Add(-1)
+	var over <-chan time.Time
+	if d > 0 {
+		t := time.NewTimer(d)
+		defer t.Stop()
+		over = t.C
+	}
+	for {
+		// After the count went up: who frees a seat from here on sends a token.
+		if s := g.try(); s != nil {
+			return s
+		}
+		select {
+		case <-g.freed:
+		case <-over:
+			return g.try()
+		case <-stop:
+			return nil
+		}
+	}
+}
+
+// release frees a seat and tells one waiter.
+func (s *seat) release() {
+	s.busy.Store(false)
+	if s.group.waiters.Load() > 0 {
+		select {
+		case s.group.freed <- struct{}{}:
+		default:
+		}
+	}
+}

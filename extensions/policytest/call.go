@@ -1,0 +1,143 @@
+package policytest
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/gaia-host/gaia/extensions/natives"
+	"github.com/gaia-host/gaia/extensions/policy"
+)
+
+// Answer is what a hook decided, as JSON. Times are milliseconds; what was not said
+// is left out.
+type Answer struct {
+	Action     string            `json:"action"`
+	Status     int               `json:"status,omitempty"`
+	Reason     string            `json:"reason,omitempty"`
+	RetryAfter float64           `json:"retry_after,omitempty"`
+	Delay      float64           `json:"delay,omitempty"`
+	Key        string            `json:"key,omitempty"`
+	Upstream   string            `json:"upstream,omitempty"`
+	Timeout    float64           `json:"timeout,omitempty"`
+	Cost       *int64            `json:"cost,omitempty"`
+	Priority   *int              `json:"priority,omitempty"`
+	Headers    map[string]string `json:"headers,omitempty"`
+	Limit      *Level            `json:"limit,omitempty"`
+	Explain    *Explanation      `json:"explain,omitempty"`
+}
+
+// Level is the level of a limiter.
+type Level struct {
+	Name      string  `json:"name"`
+	Key       string  `json:"key"`
+	Limit     int64   `json:"limit"`
+	Remaining int64   `json:"remaining"`
+	Reset     float64 `json:"reset"`
+}
+
+// Explanation says why: who decided, what was taken or refused, and when the same
+// request would pass.
+type Explanation struct {
+	Policy     string    `json:"policy"`
+	Generation uint64    `json:"generation"` // 0: no host runs it
+	Ledger     []Taken   `json:"ledger"`
+	WouldPass  time.Time `json:"would_pass"` // now where it passes
+}
+
+// Taken is one entry of the ledger.
+type Taken struct {
+	Level
+	Cost int64   `json:"cost"`
+	OK   bool    `json:"ok"`
+	Wait float64 `json:"wait"`
+}
+
+// ledger keeps what a hook took.
+type ledger struct{ entries []policy.Entry }
+
+// Add implements policy.Ledger.
+func (l *ledger) Add(e policy.Entry) { l.entries = append(l.entries, e) }
+
+// Settle implements policy.Ledger.
+func (l *ledger) Settle(now int64, limiter, key string, actual int64) bool {
+	for i := len(l.entries) - 1; i >= 0; i-- {
+		if e := &l.entries[i]; e.OK && e.Limiter == limiter && e.Key == key {
+			e.From.Settle(now, key, e.Cost, actual, e.Taken)
+			e.Cost = actual
+			return true
+		}
+	}
+	return false
+}
+
+// Call asks one hook of p, dry: nothing outside overlay changes. A nil overlay is a
+// new one. A fault of the policy is the error.
+func Call(p policy.Policy, h policy.Hook, in *Input, overlay *natives.Overlay) (*Answer, error) {
+	if !p.Hooks().Has(h) {
+		return nil, fmt.Errorf("%s has no %s (it has %v)", p.Name(), h, p.Hooks().Names())
+	}
+	if overlay == nil {
+		overlay = natives.NewOverlay()
+	}
+	led := &ledger{}
+	in.Request.Dry, in.Request.Ledger = overlay, led
+	var d policy.Decision
+	var err error
+	switch h {
+	case policy.HookRequest:
+		err = p.OnRequest(&in.Request, &d)
+	case policy.HookRoute:
+		err = p.OnRoute(&in.Request, in.Upstreams, &d)
+	case policy.HookResponse:
+		err = p.OnResponse(&in.Request, &in.Response, &d)
+	case policy.HookDone:
+		err = p.OnDone(&in.Request, &in.Response)
+	case policy.HookTick:
+		err = p.OnTick(&policy.Tick{Now: in.Request.Now, Dry: overlay, Metrics: func(string) map[string]float64 { return nil }})
+	}
+	if err != nil {
+		return nil, err
+	}
+	return newAnswer(p.Name(), &d, led.entries, in.Request.Now), nil
+}
+
+func newAnswer(name string, d *policy.Decision, entries []policy.Entry, now int64) *Answer {
+	a := &Answer{Action: d.Action.String(), Status: d.Status, Reason: d.Reason, RetryAfter: ms(d.RetryAfter), Delay: ms(d.Delay),
+		Key: d.Key, Upstream: d.Upstream, Timeout: ms(d.Timeout)}
+	if d.Action == policy.ActionDeny && a.Status == 0 {
+		a.Status = 429
+	}
+	if d.HasCost {
+		a.Cost = &d.Cost
+	}
+	if d.HasPriority {
+		a.Priority = &d.Priority
+	}
+	for _, h := range d.Headers {
+		if a.Headers == nil {
+			a.Headers = map[string]string{}
+		}
+		a.Headers[h.Name] = h.Value
+	}
+	if d.Limit.Name != "" {
+		a.Limit = &Level{d.Limit.Name, d.Limit.Key, d.Limit.Limit, d.Limit.Remaining, ms(d.Limit.Reset)}
+	}
+	a.Explain = &Explanation{Policy: name, Ledger: []Taken{}, WouldPass: time.Unix(0, now+passesIn(d, entries)).UTC()}
+	for _, e := range entries {
+		a.Explain.Ledger = append(a.Explain.Ledger, Taken{Level{e.Limiter, e.Key, e.Limit, e.Remaining, ms(e.Reset)}, e.Cost, e.OK, ms(e.Wait)})
+	}
+	return a
+}
+
+// passesIn is the longest of all waits, in nanoseconds.
+func passesIn(d *policy.Decision, entries []policy.Entry) int64 {
+	wait := max(d.Delay, d.RetryAfter)
+	for _, e := range entries {
+		if e.OK && e.Wait > wait {
+			wait = e.Wait
+		}
+	}
+	return int64(min(wait, policy.MaxDelay))
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

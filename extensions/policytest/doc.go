@@ -1,0 +1,7 @@
+// Package policytest calls the hooks of a policy outside of a running host: it reads
+// a request written as JSON, asks one hook in dry mode and tells what was decided
+// and why.
+//
+// It knows no engine: the policy comes in opened. It is not how production asks
+// (subsystems/admission).
+package policytest

@@ -1,0 +1,353 @@
+package wasm
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/gaia-host/gaia/extensions/limit"
+	"github.com/gaia-host/gaia/extensions/metrics"
+	"github.com/gaia-host/gaia/extensions/natives"
+	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/extensions/wasm/abi"
+)
+
+// maxParams bounds the JSON of a limiter's parameters, in bytes.
+const maxParams = 4096
+
+// errDiffers: the instances of a policy must declare the same, in the same order, for identifiers to mean the same in each.
+var errDiffers = errors.New("an instance declares something else than the first one did")
+
+// declarations are what the first instance of a policy declared; the others must repeat it. They are complete, and not
+// changed any more, before a second instance is made.
+type declarations struct {
+	complete bool
+	limiters []limiterDecl
+	values   []valueDecl
+}
+
+type limiterDecl struct {
+	kind         limit.Kind
+	name, params string
+	limiter      *natives.Limiter
+}
+
+type valueDecl struct {
+	kind  metrics.FieldKind
+	name  string
+	value *metrics.Value
+}
+
+func addLimiterFuncs(fs map[string]hostFunc) {
+	fs["limiter_open"] = limiterOpen
+	fs["limiter_admit"] = limiterAdmit
+	fs["limiter_take"] = limiterTake
+	fs["limiter_peek"] = limiterPeek
+	fs["limiter_learn"] = limiterLearn
+	fs["limiter_pause"] = limiterPause
+	fs["limiter_settle"] = limiterSettle
+	fs["limiter_set"] = limiterSet
+	fs["metric_open"] = metricOpen
+	fs["metric_add"] = func(g *guest, s []uint64) { metricWrite(g, s, (*natives.Call).Add) }
+	fs["metric_set"] = func(g *guest, s []uint64) { metricWrite(g, s, (*natives.Call).SetGauge) }
+}
+
+func limiterOpen(g *guest, s []uint64) {
+	id, err := g.openLimiter(limit.Kind(uint8(min(uint32(s[0]), 255))), g.str(s[1], s[2]), g.str(s[3], s[4]))
+	if err != nil {
+		id = g.refuse(err)
+	}
+	s[0] = i32(id)
+}
+
+func (g *guest) openLimiter(kind limit.Kind, name, params string) (int32, error) {
+	if g.call.Running() {
+		return 0, fmt.Errorf("open limiter %q: %w", strings.Clone(name), natives.ErrHook)
+	}
+	name, params = strings.Clone(name), strings.Clone(params)
+	d := &g.policy.declared
+	if d.complete {
+		if g.limiters >= len(d.limiters) {
+			return 0, errDiffers
+		}
+		l := &d.limiters[g.limiters]
+		if l.kind != kind || l.name != name || l.params != params {
+			return 0, errDiffers
+		}
+		g.limiters++
+		return int32(g.limiters - 1), nil
+	}
+	p, err := parseParams(params)
+	if err != nil {
+		return 0, fmt.Errorf("open limiter %q: %w", name, err)
+	}
+	l, err := g.call.Limiter(kind, name, p)
+	if err != nil {
+		return 0, fmt.Errorf("open limiter %q: %w", name, err)
+	}
+	d.limiters = append(d.limiters, limiterDecl{kind, name, params, l})
+	g.limiters++
+	return int32(g.limiters - 1), nil
+}
+
+// limiter returns an opened limiter, or an error: an unknown identifier, or no hook runs.
+func (g *guest) limiter(id uint64) (*natives.Limiter, error) {
+	ls := g.policy.declared.limiters
+	switch {
+	case !g.call.Running():
+		return nil, errLoading
+	case uint64(uint32(id)) >= uint64(len(ls)):
+		return nil, errID
+	}
+	return ls[uint32(id)].limiter, nil
+}
+
+// arg reads a key; one of length -1 is the request's. keyTooLong is set for one that is no key.
+func (g *guest) arg(ptr, n uint64) (a natives.Arg, err error) {
+	if int32(n) == -1 {
+		return a, nil
+	}
+	if uint32(n) > maxKey {
+		return a, fmt.Errorf("a key of %d bytes: %w", uint32(n), errRange)
+	}
+	a.Key, a.HasKey = g.str(ptr, n), true
+	return a, nil
+}
+
+// limiterArg reads the identifier and key that most functions begin with.
+func (g *guest) limiterArg(s []uint64) (*natives.Limiter, natives.Arg, error) {
+	l, err := g.limiter(s[0])
+	if err != nil {
+		return nil, natives.Arg{}, err
+	}
+	a, err := g.arg(s[1], s[2])
+	return l, a, err
+}
+
+func setCost(a *natives.Arg, cost uint64) {
+	if int64(cost) >= 0 {
+		a.Cost, a.HasCost = int64(cost), true
+	}
+}
+
+func limiterAdmit(g *guest, s []uint64) {
+	l, a, err := g.limiterArg(s)
+	if err != nil {
+		s[0] = uint64(int64(g.refuse(err)))
+		return
+	}
+	setCost(&a, s[3])
+	if w := int64(s[4]); w >= 0 {
+		a.MaxWait, a.HasWait = time.Duration(w), true
+	}
+	if len(g.handles) < cap(g.handles) {
+		g.handles = g.handles[:len(g.handles)+1]
+	} else {
+		g.handles = append(g.handles, admitted{})
+	}
+	n := len(g.handles)
+	h := &g.handles[n-1]
+	if err := g.call.Admit(l, a, &h.decision); err != nil {
+		g.handles = g.handles[:n-1]
+		s[0] = uint64(int64(g.refuse(err)))
+		return
+	}
+	if g.call.Request() == nil { // the key is a view of the guest's memory, and nothing is decided here
+		g.handles = g.handles[:n-1]
+		s[0] = pack(&h.decision, 0)
+		return
+	}
+	if n > handleMask {
+		s[0] = pack(&h.decision, 0)
+		return
+	}
+	h.word = pack(&h.decision, n)
+	s[0] = h.word
+}
+
+func limiterTake(g *guest, s []uint64) {
+	l, a, err := g.limiterArg(s)
+	taken := false
+	if err == nil {
+		setCost(&a, s[3])
+		taken, err = g.call.Take(l, a)
+	}
+	if err != nil {
+		s[0] = i32(g.refuse(err))
+		return
+	}
+	s[0] = i32Bool(taken)
+}
+
+func limiterPeek(g *guest, s []uint64) {
+	out := g.bytes(s[4], abi.PeekSizeOf)
+	l, a, err := g.limiterArg(s)
+	var r limit.Result
+	if err == nil {
+		setCost(&a, s[3])
+		r, err = g.call.Peek(l, a)
+	}
+	if err != nil {
+		s[0] = i32(g.refuse(err))
+		return
+	}
+	putSpan(out, abi.PeekWait, uint64(r.Wait))
+	putSpan(out, abi.PeekLimit, uint64(r.Limit))
+	putSpan(out, abi.PeekRemaining, uint64(r.Remaining))
+	putSpan(out, abi.PeekReset, uint64(r.Reset))
+	s[0] = i32Bool(r.OK)
+}
+
+func limiterLearn(g *guest, s []uint64) {
+	l, a, err := g.limiterArg(s)
+	if err == nil {
+		err = g.call.Learn(l, a)
+	}
+	g.done(s, err)
+}
+
+func limiterPause(g *guest, s []uint64) {
+	l, a, err := g.limiterArg(s)
+	if err == nil {
+		err = g.call.Pause(l, a, time.Duration(max(int64(s[3]), 0)))
+	}
+	g.done(s, err)
+}
+
+func limiterSettle(g *guest, s []uint64) {
+	l, a, err := g.limiterArg(s)
+	if err == nil {
+		setCost(&a, s[3])
+		err = g.call.Settle(l, a)
+	}
+	switch {
+	case errors.Is(err, natives.ErrNotTaken):
+		s[0] = 0
+	case err != nil:
+		s[0] = i32(g.refuse(err))
+	default:
+		s[0] = 1
+	}
+}
+
+func limiterSet(g *guest, s []uint64) {
+	l, err := g.limiter(s[0])
+	var p limit.Params
+	if err == nil {
+		p, err = parseParams(g.str(s[1], s[2]))
+	}
+	if err == nil {
+		err = g.call.Set(l, p)
+	}
+	g.done(s, err)
+}
+
+// done is the result of a function that only succeeds or fails.
+func (g *guest) done(s []uint64, err error) {
+	s[0] = 0
+	if err != nil {
+		s[0] = i32(g.refuse(err))
+	}
+}
+
+func metricOpen(g *guest, s []uint64) {
+	id, err := g.openMetric(uint32(s[0]), g.str(s[1], s[2]))
+	if err != nil {
+		id = g.refuse(err)
+	}
+	s[0] = i32(id)
+}
+
+func (g *guest) openMetric(number uint32, name string) (int32, error) {
+	kind, name := metrics.FieldKind(number&1), strings.Clone(name)
+	d := &g.policy.declared
+	switch {
+	case number > uint32(metrics.Gauge):
+		return 0, fmt.Errorf("open metric %q: kind %d: %w", name, number, errRange)
+	case g.call.Running():
+		return 0, fmt.Errorf("open metric %q: %w", name, natives.ErrHook)
+	case d.complete && (g.values >= len(d.values) || d.values[g.values].kind != kind || d.values[g.values].name != name):
+		return 0, errDiffers
+	case !d.complete:
+		v, err := g.call.Metric(kind, name)
+		if err != nil {
+			return 0, fmt.Errorf("open metric %q: %w", name, err)
+		}
+		d.values = append(d.values, valueDecl{kind, name, v})
+	}
+	g.values++
+	return int32(g.values - 1), nil
+}
+
+func metricWrite(g *guest, s []uint64, write func(*natives.Call, *metrics.Value, float64)) {
+	vs := g.policy.declared.values
+	if uint64(uint32(s[0])) >= uint64(len(vs)) {
+		s[0] = i32(g.refuse(errID))
+		return
+	}
+	n := math.Float64frombits(s[1])
+	if math.IsNaN(n) || math.IsInf(n, 0) {
+		s[0] = i32(g.refuse(errRange))
+		return
+	}
+	write(g.call, vs[uint32(s[0])].value, n)
+	s[0] = 0
+}
+
+// parseParams reads a limiter's parameters as both engines write them; a bare number of time is milliseconds.
+func parseParams(text string) (limit.Params, error) {
+	var p limit.Params
+	if len(text) > maxParams {
+		return p, fmt.Errorf("parameters of %d bytes: %w", len(text), errRange)
+	}
+	if text == "" {
+		return p, nil
+	}
+	var o map[string]any
+	if err := json.Unmarshal([]byte(text), &o); err != nil {
+		return p, fmt.Errorf("parameters are no JSON object: %w", err)
+	}
+	for name, v := range o {
+		if err := setParam(&p, name, v); err != nil {
+			return p, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return p, nil
+}
+
+func setParam(p *limit.Params, name string, v any) (err error) {
+	switch name {
+	case "rate":
+		n, ok := v.(float64)
+		if !ok {
+			return fmt.Errorf("want a number, got %v", v)
+		}
+		p.Rate = n
+	case "burst":
+		p.Burst, err = whole(v)
+	case "max":
+		p.Max, err = whole(v)
+	case "per":
+		p.Per, err = policy.ParseDuration(v)
+	case "maxWait", "max_wait":
+		p.MaxWait, err = policy.ParseDuration(v)
+	case "maxKeys", "max_keys":
+		var n int64
+		n, err = whole(v)
+		p.MaxKeys = int(min(n, math.MaxInt32))
+	default:
+		return errors.New("unknown parameter (want rate, per, burst, max, maxWait or maxKeys)")
+	}
+	return err
+}
+
+func whole(v any) (int64, error) {
+	n, ok := v.(float64)
+	if !ok || n != math.Trunc(n) || n < 0 || n > 1<<53 {
+		return 0, fmt.Errorf("want a whole number, got %v", v)
+	}
+	return int64(n), nil
+}

@@ -1,0 +1,99 @@
+package host
+
+import (
+	"runtime"
+
+	"github.com/gaia-host/gaia/extensions/metrics"
+	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// collector renders every number of the host for Prometheus. Nothing is counted
+// here: it reads what the parts count.
+type collector struct {
+	h *Host
+
+	build, generation, reloads, calls, faults, breaker, guests, value *prometheus.Desc
+	fields                                                            map[string][]*prometheus.Desc
+}
+
+func (h *Host) newRegistry() *prometheus.Registry {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("gaia_"+name, help, labels, nil)
+	}
+	c := &collector{h: h,
+		build:      desc("build_info", "The version that runs; always 1.", "version", "go"),
+		generation: desc("policy_generation", "Number of the generation of policies in force."),
+		reloads:    desc("policy_reloads_total", "Changes of policies or configuration, by how they ended.", "result"),
+		calls:      desc("policy_calls_total", "Hooks called.", "policy"),
+		faults:     desc("policy_faults_total", "Hooks that failed, by kind.", "policy", "kind"),
+		breaker:    desc("policy_breaker_open", "1 while a policy keeps failing and is not asked.", "policy"),
+		guests:     desc("policy_guests", "Guests that a policy has.", "policy"),
+		value:      desc("policy_value", "A policy's own counters and gauges.", "policy", "name"),
+		fields:     map[string][]*prometheus.Desc{},
+	}
+	for _, src := range h.Sources() {
+		s := src.Schema()
+		for i := range s.Len() {
+			c.fields[s.Subsystem()] = append(c.fields[s.Subsystem()], desc(s.Subsystem()+"_"+s.Field(i).Name, s.Field(i).Help))
+		}
+	}
+	r := prometheus.NewRegistry()
+	r.MustRegister(c, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(h.api.Collectors()...)
+	return r
+}
+
+// Gatherer is the one registry of the process.
+func (h *Host) Gatherer() prometheus.Gatherer { return h.registry }
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{c.build, c.generation, c.reloads, c.calls, c.faults, c.breaker, c.guests, c.value} {
+		ch <- d
+	}
+	for _, ds := range c.fields {
+		for _, d := range ds {
+			ch <- d
+		}
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	counter := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
+	}
+	st := c.h.policies.Status()
+	gauge(c.build, 1, c.h.o.Version, runtime.Version())
+	gauge(c.generation, float64(st.Generation))
+	counter(c.reloads, float64(c.h.counts.ok.Load()), "ok")
+	counter(c.reloads, float64(c.h.counts.refused.Load()), "refused")
+	for _, p := range st.Policies {
+		counter(c.calls, float64(p.Calls), p.Name)
+		for _, k := range policy.FaultKinds() {
+			counter(c.faults, float64(p.FaultsByKind[k.String()]), p.Name, k.String())
+		}
+		open := 0.0
+		if p.BreakerOpen {
+			open = 1
+		}
+		gauge(c.breaker, open, p.Name)
+		gauge(c.guests, float64(p.Guests), p.Name)
+	}
+	c.h.natives.Metrics().Range(func(pol, name string, _ metrics.FieldKind, v float64) { gauge(c.value, v, pol, name) })
+	for _, src := range c.h.Sources() {
+		s := src.Schema()
+		for i, v := range src.Read(make([]float64, 0, s.Len())) {
+			if s.Field(i).Kind == metrics.Counter {
+				counter(c.fields[s.Subsystem()][i], v)
+			} else {
+				gauge(c.fields[s.Subsystem()][i], v)
+			}
+		}
+	}
+}

@@ -1,0 +1,93 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"sort"
+	"sync"
+
+	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/extensions/route"
+	"github.com/gaia-host/gaia/host/config"
+	"github.com/gaia-host/gaia/host/gateway"
+)
+
+// routeTable builds the gateway's routes and keeps the live numbers of upstreams
+// that go on.
+type routeTable struct {
+	mu    sync.Mutex
+	inUse map[string]*route.Group
+}
+
+// build makes the routes of cfg and, beneath them, those that standard policies
+// bring along. Nothing is put in force.
+func (t *routeTable) build(cfg *config.Config, standard map[string]string) ([]gateway.Route, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	whole := *cfg
+	whole.Routes = map[string]config.Route{}
+	for name, target := range standard {
+		whole.Routes[name] = config.Route{URL: config.NewURL(target)}
+	}
+	for name, r := range cfg.Routes {
+		whole.Routes[name] = r
+	}
+	var routes []gateway.Route
+	var faults []error
+	for _, v := range whole.EffectiveRoutes() {
+		r, err := t.route(v)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("routes.%s: %w", v.Name, err))
+			continue
+		}
+		routes = append(routes, r)
+	}
+	return routes, errors.Join(faults...)
+}
+
+func (t *routeTable) route(v config.RouteView) (gateway.Route, error) {
+	ups := make([]route.Upstream, 0, len(v.Upstreams))
+	for _, u := range v.Upstreams {
+		target, err := url.Parse(u.URL.Reveal())
+		if err != nil {
+			return gateway.Route{}, fmt.Errorf("upstream %s: the url cannot be read", u.Name)
+		}
+		ups = append(ups, route.Upstream{Name: u.Name, URL: target, Weight: u.Weight, Headers: append(headersOf(v.Headers), headersOf(u.Headers)...)})
+	}
+	g, err := route.NewGroup(ups, t.inUse[v.Name])
+	if err != nil {
+		return gateway.Route{}, err
+	}
+	return gateway.Route{Name: v.Name, Host: v.Host, PathPrefix: v.PathPrefix, StripPrefix: v.StripPrefix, Group: g}, nil
+}
+
+// keep remembers the routes in force.
+func (t *routeTable) keep(routes []gateway.Route) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.inUse = make(map[string]*route.Group, len(routes))
+	for _, r := range routes {
+		t.inUse[r.Name] = r.Group
+	}
+}
+
+func headersOf(secrets map[string]config.Secret) []policy.Header {
+	hs := make([]policy.Header, 0, len(secrets))
+	for name, value := range secrets {
+		hs = append(hs, policy.Header{Name: name, Value: value.Reveal()})
+	}
+	sort.Slice(hs, func(i, j int) bool { return hs[i].Name < hs[j].Name })
+	return hs
+}
+
+// standardRoutes are the routes that the policies in force bring along.
+func (h *Host) standardRoutes() map[string]string {
+	routes := map[string]string{}
+	for _, p := range h.policies.Status().Policies {
+		for name, target := range p.Options.Routes {
+			routes[name] = target
+		}
+	}
+	return routes
+}

@@ -1,0 +1,115 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+
+	"github.com/gaia-host/gaia/extensions/bundle"
+	"github.com/gaia-host/gaia/extensions/natives"
+	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/extensions/wasm"
+	"github.com/gaia-host/gaia/host/config"
+	"github.com/gaia-host/gaia/host/generation"
+)
+
+// Specs returns the policies to load, in the order of their chain: those of the
+// command line first, then the configuration's by order and name. A configuration
+// entry without `use` configures the policy of that name from the command line.
+func Specs(cfg *config.Config, commandLine []string) ([]generation.Spec, error) {
+	var specs []generation.Spec
+	var faults []error
+	named := map[string]bool{}
+	for _, use := range commandLine {
+		name := policyName(use)
+		entry, configured := cfg.Policies[name]
+		if configured && entry.Use != "" {
+			faults = append(faults, &policy.LoadError{Policy: name, File: use,
+				Message: fmt.Sprintf("the name %q is taken by policies.%s of the configuration, which uses %s", name, name, entry.Use),
+				Hint:    "leave out `use` there to configure this one, or name that one otherwise"})
+			continue
+		}
+		named[name] = true
+		specs = append(specs, generation.Spec{Name: name, Use: use, Settings: settings(entry)})
+	}
+	for _, name := range sortedPolicies(cfg) {
+		entry := cfg.Policies[name]
+		switch {
+		case !entry.IsEnabled() || named[name]:
+		case entry.Use == "":
+			faults = append(faults, &policy.LoadError{Policy: name, Message: "policies." + name + " has no `use`, and no policy of that name is on the command line",
+				Hint: missingUseHint(commandLine)})
+		default:
+			specs = append(specs, generation.Spec{Name: name, Use: entry.Use, Settings: settings(entry)})
+		}
+	}
+	return specs, errors.Join(faults...)
+}
+
+// policyName is the name that a reference on the command line has: a module's
+// manifest may say it.
+func policyName(use string) string {
+	if strings.EqualFold(filepath.Ext(use), ".wasm") {
+		if code, err := os.ReadFile(use); err == nil {
+			if info, err := wasm.Inspect(code); err == nil && info.Manifest.Name != "" {
+				return info.Manifest.Name
+			}
+		}
+	}
+	return bundle.NameOf("", strings.TrimPrefix(use, bundle.StdPrefix))
+}
+
+func missingUseHint(commandLine []string) string {
+	if len(commandLine) == 0 {
+		return "add `use: FILE` or name the file on the command line"
+	}
+	names := make([]string, 0, len(commandLine))
+	for _, use := range commandLine {
+		names = append(names, policyName(use))
+	}
+	return "the command line has: " + strings.Join(names, ", ")
+}
+
+func sortedPolicies(cfg *config.Config) []string {
+	names := make([]string, 0, len(cfg.Policies))
+	for name := range cfg.Policies {
+		names = append(names, name)
+	}
+	sort.Slice(names, func(i, j int) bool {
+		a, b := cfg.Policies[names[i]], cfg.Policies[names[j]]
+		if a.Order != b.Order {
+			return a.Order < b.Order
+		}
+		return names[i] < names[j]
+	})
+	return names
+}
+
+func settings(p config.Policy) bundle.Settings {
+	return bundle.Settings{
+		Options: policy.Options{Match: matchOf(p.Match), Isolation: policy.Isolation(p.Isolation), Budget: p.Budget.Std(), OnFailure: policy.Failure(p.OnFailure)},
+		Grants:  natives.Grants{SharedState: p.Grants.SharedState, SharedLimiters: p.Grants.SharedLimiters, Env: p.Grants.Env},
+		Params:  config.RevealParams(p.Params), Instances: p.Instances, Fuel: p.Fuel, MemoryPages: uint32(p.MemoryPages),
+	}
+}
+
+// matchOf is the list of objects that policy.ParseMatch reads; nil for none.
+func matchOf(rules []config.MatchRule) any {
+	if len(rules) == 0 {
+		return nil
+	}
+	list := make([]any, 0, len(rules))
+	for _, r := range rules {
+		o := map[string]any{}
+		for key, texts := range map[string][]string{"subsystem": r.Subsystem, "host": r.Host, "path": r.Path, "method": r.Method, "tenant": r.Tenant} {
+			if len(texts) > 0 {
+				o[key] = texts
+			}
+		}
+		list = append(list, o)
+	}
+	return list
+}

@@ -1,0 +1,94 @@
+package host
+
+import (
+	"errors"
+	"os"
+	"time"
+
+	"github.com/gaia-host/gaia/extensions/metrics"
+	"github.com/gaia-host/gaia/host/control"
+)
+
+// Status describes the running gaia.
+func (h *Host) Status() control.Status {
+	ps := h.policies.Status()
+	st := control.Status{
+		Schema: control.SchemaStatus, Version: h.o.Version, PID: os.Getpid(),
+		Generation: ps.Generation, CanRollBack: ps.Earlier,
+		LastReload:    control.Reload{OK: ps.LastReload.OK, Error: ps.LastReload.Error, At: ps.LastReload.At},
+		UptimeSeconds: time.Since(h.started).Seconds(), Listen: h.gateway.Addr(),
+		Policies: []control.Policy{}, Routes: []control.Route{}, Subsystems: map[string]map[string]float64{},
+	}
+	for _, p := range ps.Policies {
+		st.Policies = append(st.Policies, control.Policy{
+			Name: p.Name, Engine: p.Engine, Use: p.Use, Digest: p.Digest, Hooks: p.Hooks, OnFailure: string(p.Options.OnFailure),
+			Isolation: string(p.Options.Isolation), BudgetMS: float64(p.Options.Budget) / float64(time.Millisecond),
+			Calls: p.Calls, Faults: p.Faults, FaultKinds: p.FaultsByKind, BreakerOpen: p.BreakerOpen, Guests: p.Guests, GuestsIdle: p.GuestsIdle,
+		})
+	}
+	for _, r := range h.gateway.Routes() {
+		route := control.Route{Name: r.Name, Host: r.Host, Path: r.PathPrefix}
+		for i := range r.Group.Len() {
+			route.Upstreams = append(route.Upstreams, r.Group.Upstream(i).URL.Redacted())
+		}
+		st.Routes = append(st.Routes, route)
+	}
+	for _, src := range h.Sources() {
+		st.Subsystems[src.Schema().Subsystem()] = numbersOf(src)
+	}
+	return st
+}
+
+func numbersOf(src metrics.Source) map[string]float64 {
+	s := src.Schema()
+	values := src.Read(make([]float64, 0, s.Len()))
+	m := make(map[string]float64, s.Len())
+	for i, v := range values {
+		m[s.Field(i).Name] = v
+	}
+	return m
+}
+
+// Sources are the numbers of the subsystems, in a fixed order.
+func (h *Host) Sources() []metrics.Source { return []metrics.Source{h.api} }
+
+// Ready is nil while traffic is served.
+func (h *Host) Ready() error {
+	if !h.ready.Load() {
+		return errors.New("not ready: starting or stopping")
+	}
+	return nil
+}
+
+// Health judges the host by its own parts: no traffic is healthy, and so is an
+// upstream that fails, which is not gaia's health.
+func (h *Host) Health() control.Health {
+	top := control.Health{Schema: control.SchemaHealth, Status: control.HealthOK, Subsystems: map[string]control.Health{}}
+	apiHealth := control.Health{Status: control.HealthOK}
+	if err := h.Ready(); err != nil {
+		top.Status, apiHealth.Status = control.HealthFailing, control.HealthFailing
+		top.Reasons, apiHealth.Reasons = []string{err.Error()}, []string{err.Error()}
+	}
+	top.Subsystems["api"] = apiHealth
+	st := h.policies.Status()
+	for _, p := range st.Policies {
+		if p.BreakerOpen {
+			top.Reasons = append(top.Reasons, "policy "+p.Name+" keeps failing and is not asked; on_failure answers for it")
+		}
+	}
+	if !st.LastReload.OK {
+		top.Reasons = append(top.Reasons, "the last reload was refused: "+st.LastReload.Error)
+	}
+	if top.Status == control.HealthOK && len(top.Reasons) > 0 {
+		top.Status = control.HealthDegraded
+	}
+	return top
+}
+
+// RequestStop asks the process to end; whoever runs the host listens to Stopping.
+func (h *Host) RequestStop(drain time.Duration) {
+	select {
+	case h.stop <- drain:
+	default: // one was asked for already
+	}
+}

@@ -1,0 +1,55 @@
+package host
+
+import (
+	"context"
+	"time"
+
+	"github.com/gaia-host/gaia/extensions/metrics"
+	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/valyala/bytebufferpool"
+)
+
+// tick tells the policies once a second what the subsystems' numbers are: as pooled
+// maps, and as one pooled block for Wasm guests.
+func (h *Host) tick(ctx context.Context) {
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	for version := uint64(1); ; version++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			h.tickOnce(version)
+		}
+	}
+}
+
+func (h *Host) tickOnce(version uint64) {
+	g := h.slot.Lease()
+	if g == nil {
+		return
+	}
+	defer g.Release()
+	if !g.Chain().Hooks().Has(policy.HookTick) {
+		return
+	}
+	block := bytebufferpool.Get()
+	defer bytebufferpool.Put(block)
+	metrics.AppendBlock(block, version, h.Sources()...)
+	views := map[string]*metrics.View{}
+	defer func() {
+		for _, v := range views {
+			v.Release()
+		}
+	}()
+	g.Chain().OnTick(&policy.Tick{Now: h.clock(), Block: block.B, Metrics: func(subsystem string) map[string]float64 {
+		if views[subsystem] == nil {
+			v := h.natives.Numbers(subsystem)
+			if v == nil {
+				return nil
+			}
+			views[subsystem] = v
+		}
+		return views[subsystem].Map()
+	}})
+}

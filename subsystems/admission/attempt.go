@@ -1,0 +1,285 @@
+package admission
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/gaia-host/gaia/extensions/limit"
+	"github.com/gaia-host/gaia/extensions/policy"
+)
+
+// attempt takes op through everything up to its wait: the policies, the breaker,
+// the upstream and the configured limits.
+func (c *Core) attempt(now int64, op *Op) Verdict {
+	s := c.set.Load()
+	c.prepare(now, op)
+	if op.deadlineLeft(now) == 0 {
+		return c.deny(now, op, Denial{Kind: KindDeadline, Reason: "the caller's deadline has passed"})
+	}
+	c.ask(now, op)
+	if op.Decision.Action == policy.ActionDeny {
+		return c.denyPolicy(now, op)
+	}
+	c.mu.Lock()
+	closedFor := op.key.breaker.closedFor(now, &s.Breaker)
+	c.mu.Unlock()
+	if closedFor > 0 {
+		return c.deny(now, op, breakerDenial(closedFor))
+	}
+	for level := range levels {
+		if !c.take(now, s, op, level) {
+			return c.denyLimit(now, s, op, level)
+		}
+	}
+	return c.hold(now, s, op)
+}
+
+// prepare makes op's request that of its next attempt.
+func (c *Core) prepare(now int64, op *Op) {
+	r := &op.Req
+	r.Key, r.Cost, r.Priority = op.base.key, op.base.cost, op.base.priority
+	r.Attempt++
+	r.Now = now
+	op.Decision.Reset()
+	clear(op.entries)
+	op.entries = op.entries[:0]
+	op.candidates = op.candidates[:0]
+	op.full = bitset{}
+	op.upstream, op.named, op.again = -1, false, false
+	c.mu.Lock()
+	r.Stats = op.key.stats(now)
+	c.mu.Unlock()
+}
+
+// ask runs the request hook and, where it named no upstream, the route hook, under
+// one lease.
+func (c *Core) ask(now int64, op *Op) {
+	to, by, hook := op.againTo, op.againBy, policy.HookResponse
+	op.againTo, op.againBy = "", ""
+	var chain *policy.Chain
+	if g := c.slot.Lease(); g != nil {
+		defer g.Release()
+		op.generation, chain = g.Number(), g.Chain()
+		chain.OnRequest(&op.Req, &op.Decision, &op.scratch)
+	}
+	if op.Group == nil || op.Decision.Action == policy.ActionDeny {
+		return
+	}
+	if op.Decision.Upstream != "" {
+		to, by, hook = op.Decision.Upstream, op.Decision.Policy, policy.HookRequest
+	}
+	if to != "" && c.named(op, chain, to, by, hook) {
+		return
+	}
+	op.Decision.Upstream = ""
+	if !chain.Hooks().Has(policy.HookRoute) {
+		return
+	}
+	op.view = op.Group.View(op.view[:0], now)
+	c.fillRemaining(now, op)
+	op.answer.Reset()
+	if m := chain.OnRoute(&op.Req, op.view, &op.answer, &op.scratch); m != nil {
+		c.named(op, chain, op.answer.Upstream, m.Name(), policy.HookRoute)
+	}
+}
+
+// named chooses the upstream that a policy named, or reports that it does not exist.
+func (c *Core) named(op *Op, chain *policy.Chain, name, by string, hook policy.Hook) bool {
+	if i, ok := op.Group.ByName(name); ok {
+		op.upstream, op.named = i, true
+		op.Decision.Upstream = op.Group.Upstream(i).Name
+		op.consider(op.Decision.Upstream, WhyNamed)
+		return true
+	}
+	op.consider(name, WhyUnknown)
+	if m := blamed(chain, by, hook); m != nil && !op.dry() {
+		m.Report(hook, &policy.Fault{
+			Policy: m.Name(), Hook: hook, Kind: policy.FaultUpstream,
+			Err: fmt.Errorf("%w %q", errUnknownUpstream, name),
+		})
+	}
+	return false
+}
+
+var errUnknownUpstream = errors.New("no upstream is called")
+
+// blamed is the member of that name, else the first that has the hook.
+func blamed(chain *policy.Chain, name string, hook policy.Hook) *policy.Member {
+	var first *policy.Member
+	for _, m := range chain.Members() {
+		if m.Name() == name {
+			return m
+		}
+		if first == nil && m.Policy().Hooks().Has(hook) {
+			first = m
+		}
+	}
+	return first
+}
+
+// fillRemaining shows the route hook what the configured limit of each upstream has left.
+func (c *Core) fillRemaining(now int64, op *Op) {
+	l := c.set.Load().rates[levelUpstream]
+	if l == nil {
+		return
+	}
+	for i := range op.view {
+		op.view[i].Remaining = l.Peek(now, op.Group.Upstream(i).ID, op.Req.Cost).Remaining
+	}
+}
+
+// take takes the configured rate of a level. At the upstream's level it also
+// chooses the upstream, where no policy did.
+func (c *Core) take(now int64, s *settings, op *Op, level int) bool {
+	if level == levelUpstream && op.Group != nil && op.upstream < 0 {
+		return c.balance(now, s, op)
+	}
+	if s.rates[level] == nil {
+		return true
+	}
+	return c.record(now, s, op, level, c.takeRate(now, s, op, level, s.rateWait(now, op, level)))
+}
+
+// rateWait is the longest wait that op accepts from the rate of a level.
+func (s *settings) rateWait(now int64, op *Op, level int) time.Duration {
+	wait := op.patience(now, s.MaxWait, true)
+	if own := s.Limits.at(level).MaxWait; own >= 0 {
+		wait = min(wait, own)
+	}
+	return wait
+}
+
+// takeRate takes the rate of a level, or only looks at it for a dry operation.
+func (c *Core) takeRate(now int64, s *settings, op *Op, level int, maxWait time.Duration) limit.Result {
+	l, key := s.rates[level], op.gateKey(level)
+	if !op.dry() {
+		return l.Take(now, key, op.Req.Cost, maxWait)
+	}
+	r := l.Peek(now, key, op.Req.Cost)
+	r.OK = r.OK && r.Wait <= maxWait
+	return r
+}
+
+// record writes what the rate of a level answered into the ledger.
+func (c *Core) record(now int64, s *settings, op *Op, level int, r limit.Result) bool {
+	e := policy.Entry{
+		Limiter: s.names[level], Key: op.gateKey(level), Cost: op.Req.Cost, Taken: now,
+		OK: r.OK, Wait: r.Wait, Limit: r.Limit, Remaining: r.Remaining, Reset: r.Reset,
+	}
+	if r.OK && !op.dry() {
+		e.From = s.rates[level]
+	}
+	op.Add(e)
+	return r.OK
+}
+
+// balance chooses an upstream and takes its rate. Upstreams that failed before and
+// full ones are passed over; where only full ones are left, the one that is free
+// first is waited for.
+func (c *Core) balance(now int64, s *settings, op *Op) bool {
+	best, bestWait := -1, limit.Never
+	for {
+		i, ok := c.pick(op)
+		if !ok {
+			break
+		}
+		op.upstream = i
+		r := c.tryUpstream(now, s, op)
+		if r.OK {
+			op.consider(op.Group.Upstream(i).Name, WhyChosen)
+			return s.rates[levelUpstream] == nil || c.record(now, s, op, levelUpstream, r)
+		}
+		op.consider(op.Group.Upstream(i).Name, WhyFull)
+		op.full.add(i)
+		if best < 0 || r.Wait < bestWait {
+			best, bestWait = i, r.Wait
+		}
+	}
+	if best < 0 {
+		op.upstream = -1 // all weights are 0: only by name
+		return true
+	}
+	op.upstream = best
+	op.consider(op.Group.Upstream(best).Name, WhyChosen)
+	if s.rates[levelUpstream] == nil {
+		return true
+	}
+	return c.record(now, s, op, levelUpstream, c.takeRate(now, s, op, levelUpstream, s.rateWait(now, op, levelUpstream)))
+}
+
+// pick is the balancer's next upstream that has not been tried, else one that was.
+func (c *Core) pick(op *Op) (int, bool) {
+	fresh := func(i int) bool { return op.full.has(i) || op.tried.has(i) }
+	again := func(i int) bool { return op.full.has(i) }
+	if op.dry() {
+		if i, ok := op.Group.Preview(fresh); ok || !op.full.within(&op.tried) {
+			return i, ok
+		}
+		return op.Group.Preview(again)
+	}
+	if i, ok := op.Group.Pick(fresh); ok || !op.full.within(&op.tried) {
+		return i, ok
+	}
+	return op.Group.Pick(again)
+}
+
+// tryUpstream takes the rate of the upstream if it can go at once. A full gate
+// counts as a second's wait, so that any other upstream comes first.
+func (c *Core) tryUpstream(now int64, s *settings, op *Op) limit.Result {
+	if bound := s.Limits.PerUpstream.Concurrency; bound > 0 {
+		c.mu.Lock()
+		g := c.gates.byKey[levelUpstream][op.upstreamKey()]
+		full := g != nil && g.inFlight >= bound
+		c.mu.Unlock()
+		if full {
+			return limit.Result{Wait: limit.RetryHint}
+		}
+	}
+	if s.rates[levelUpstream] == nil {
+		return limit.Result{OK: true}
+	}
+	return c.takeRate(now, s, op, levelUpstream, 0)
+}
+
+// denyLimit is the denial of a configured rate.
+func (c *Core) denyLimit(now int64, s *settings, op *Op, level int) Verdict {
+	e := op.refusal()
+	if own := s.Limits.at(level).MaxWait; e.Wait == limit.Never || (own >= 0 && e.Wait > own) {
+		return c.deny(now, op, Denial{
+			Kind: KindLimit, RetryAfter: e.Wait, Limit: limitInfo(e),
+			Reason: "the configured limit " + e.Limiter + " is spent",
+		})
+	}
+	return c.denyWait(now, op, e.Wait, e)
+}
+
+// hold serves the longest of all waits, or denies one that is too long.
+func (c *Core) hold(now int64, s *settings, op *Op) Verdict {
+	d := &op.Decision
+	if op.Group != nil && op.upstream < 0 {
+		return c.deny(now, op, Denial{Kind: KindPolicy, Status: statusUnavailable, Reason: "no policy named an upstream and all have weight 0"})
+	}
+	wait, by := time.Duration(0), (*policy.Entry)(nil)
+	if d.Action == policy.ActionDelay {
+		wait = d.Delay
+	}
+	for i := range op.entries {
+		if e := &op.entries[i]; e.OK && e.Wait > wait {
+			wait, by = e.Wait, e
+		}
+	}
+	if wait > op.patience(now, s.MaxWait, true) {
+		return c.denyWait(now, op, wait, by)
+	}
+	if by != nil {
+		d.Limit = limitInfo(by)
+	}
+	if op.dry() {
+		op.dryFor, wait = wait, 0
+	}
+	if wait > 0 {
+		return c.waitFor(now, now+int64(wait), op, stateWaiting)
+	}
+	return c.enter(now, op)
+}

@@ -1,0 +1,242 @@
+package admission
+
+import (
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gaia-host/gaia/extensions/metrics"
+	"github.com/gaia-host/gaia/extensions/policy"
+)
+
+// Options are what a Core is made of and keeps.
+type Options struct {
+	Subsystem string       // one of policy.Subsystems
+	Slot      *policy.Slot // the policies; nil: none
+	Config    Config
+	// Random gives numbers in [0, 1) for jitter; nil takes math/rand. It must be
+	// safe for concurrent use unless the Core is driven by one goroutine.
+	Random func() float64
+}
+
+// Core admits the operations of one subsystem. It is safe for concurrent use and
+// needs no closing; an Op belongs to one goroutine at a time.
+type Core struct {
+	subsystem string
+	slot      *policy.Slot
+	random    func() float64
+	set       atomic.Pointer[settings]
+	closed    atomic.Bool
+	ops       sync.Pool
+	counts    counters
+	latency   *metrics.Histogram
+
+	mu     sync.Mutex // guards what follows
+	keys   keyTable
+	gates  gates
+	queued int
+	seq    uint64
+	budget budget
+}
+
+// New returns a Core, or what is wrong with its Config.
+func New(o Options) (*Core, error) {
+	s, err := newSettings(o.Subsystem, o.Config, nil)
+	if err != nil {
+		return nil, err
+	}
+	c := &Core{subsystem: o.Subsystem, slot: o.Slot, random: o.Random, latency: metrics.NewHistogram()}
+	if c.slot == nil {
+		c.slot = &policy.Slot{}
+	}
+	if c.random == nil {
+		c.random = rand.Float64
+	}
+	c.set.Store(s)
+	c.keys.init(maxKeys)
+	c.gates.init()
+	c.budget.tokens = s.Retry.full()
+	c.ops.New = func() any {
+		return &Op{core: c, ready: make(chan struct{}, 1), progress: progress{upstream: -1}}
+	}
+	return c, nil
+}
+
+// SetConfig puts cfg in force. Limits that stay keep their counts. It appends to
+// dst the queued operations that may go now. On an error nothing has changed.
+func (c *Core) SetConfig(now int64, cfg Config, dst []*Op) ([]*Op, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, err := newSettings(c.subsystem, cfg, c.set.Load())
+	if err != nil {
+		return dst, err
+	}
+	c.set.Store(s)
+	for level := range c.gates.byKey {
+		for _, g := range c.gates.byKey[level] {
+			dst = c.drainLocked(now, s, g, dst)
+		}
+	}
+	return dst, nil
+}
+
+// Config returns the configuration in force.
+func (c *Core) Config() Config { return c.set.Load().Config }
+
+// Close denies every operation that begins from now on. Those under way go on.
+func (c *Core) Close() { c.closed.Store(true) }
+
+// Slot returns the slot that the policies are leased from.
+func (c *Core) Slot() *policy.Slot { return c.slot }
+
+// Begin asks for the first attempt of op at now.
+func (c *Core) Begin(now int64, op *Op) Verdict {
+	op.base.key, op.base.cost, op.base.priority = op.Req.Key, op.Req.Cost, op.Req.Priority
+	op.Req.Subsystem, op.Req.Ledger, op.Req.Attempt = c.subsystem, op, 0
+	c.mu.Lock()
+	op.key = c.keys.ref(op.Req.Key)
+	if !op.dry() {
+		c.budget.deposit(now, &c.set.Load().Retry)
+	}
+	c.mu.Unlock()
+	if !op.dry() {
+		c.counts.requests.Add(1)
+	}
+	if c.closed.Load() {
+		op.Req.Attempt = 1
+		return c.deny(now, op, Denial{Kind: KindClosed, Status: statusUnavailable, Reason: "gaia is stopping"})
+	}
+	return c.attempt(now, op)
+}
+
+// Wake moves on an operation whose wait is over or that was let go. It may be
+// called at any time: too early, it repeats the verdict.
+func (c *Core) Wake(now int64, op *Op) Verdict {
+	s := c.set.Load()
+	c.mu.Lock()
+	if op.state == stateQueued && now >= op.until {
+		op.queue.remove(op)
+		c.leaveQueueLocked(now, op)
+		op.state = stateRefused
+	}
+	st, until, closedFor := op.state, op.until, op.key.breaker.closedFor(now, &s.Breaker)
+	c.mu.Unlock()
+	switch st {
+	case stateWaiting, stateBackoff:
+		if now < until {
+			return Verdict{Wait, until}
+		}
+		c.endWait(now, op)
+		if st == stateBackoff {
+			return c.attempt(now, op)
+		}
+		return c.enter(now, op)
+	case stateQueued:
+		return Verdict{Queued, until}
+	case stateRefused:
+		if closedFor > 0 {
+			return c.deny(now, op, breakerDenial(closedFor))
+		}
+		return c.deny(now, op, Denial{Kind: KindQueue, Reason: "no slot came free in time"})
+	case stateDenied:
+		return Verdict{Kind: Denied}
+	}
+	return Verdict{Kind: Go}
+}
+
+// endWait ends a wait of op at now.
+func (c *Core) endWait(now int64, op *Op) {
+	d := waitOf(now, op.since)
+	op.waited += d
+	c.counts.waitNanos.Add(int64(d))
+	c.mu.Lock()
+	op.key.queued--
+	c.mu.Unlock()
+	c.counts.waiting.Add(-1)
+}
+
+// waitFor makes op wait until then in the state given.
+func (c *Core) waitFor(now, until int64, op *Op, s state) Verdict {
+	op.state, op.since, op.until = s, now, until
+	c.counts.waits.Add(1)
+	c.counts.waiting.Add(1)
+	c.mu.Lock()
+	op.key.queued++
+	c.mu.Unlock()
+	return Verdict{Wait, until}
+}
+
+// enter takes the concurrency slots of op, or queues it for them.
+func (c *Core) enter(now int64, op *Op) Verdict {
+	s := c.set.Load()
+	if op.dry() {
+		op.state = stateEnded
+		return Verdict{Kind: Go}
+	}
+	c.mu.Lock()
+	if closedFor := op.key.breaker.closedFor(now, &s.Breaker); closedFor > 0 {
+		c.mu.Unlock()
+		return c.deny(now, op, breakerDenial(closedFor))
+	}
+	g := c.blockingLocked(s, op)
+	if g == nil {
+		c.admitLocked(s, op)
+		c.mu.Unlock()
+		return Verdict{Kind: Go}
+	}
+	left := op.patience(now, s.MaxWait, true)
+	if left <= 0 || c.queued >= s.QueueMax {
+		c.mu.Unlock()
+		return c.deny(now, op, Denial{Kind: KindQueue, Reason: "every slot of " + s.names[g.level] + " is taken"})
+	}
+	c.seq++
+	op.seq = c.seq
+	op.state, op.since, op.until = stateQueued, now, now+int64(left)
+	g.push(op)
+	c.queued++
+	op.key.queued++
+	until := op.until // once the lock is open somebody may let op go
+	c.mu.Unlock()
+	c.counts.waits.Add(1)
+	return Verdict{Queued, until}
+}
+
+// Cancel ends an operation that has not started, in whatever state it is, and
+// gives back all it took. It appends to dst the queued operations that may go now.
+// After it the op is to be freed. It does nothing for one that was denied or ended.
+func (c *Core) Cancel(now int64, op *Op, dst []*Op) []*Op {
+	c.mu.Lock()
+	st := op.state
+	switch st {
+	case stateStarted:
+		c.mu.Unlock()
+		panic("admission: Cancel of an operation that started")
+	case stateQueued:
+		op.queue.remove(op)
+		c.leaveQueueLocked(now, op)
+	case stateAdmitted:
+		op.key.breaker.leave(op.probe)
+		dst = c.freeLocked(now, op, dst)
+	}
+	op.probe = 0
+	if st != stateNew && st != stateDenied {
+		op.state = stateEnded
+	}
+	c.mu.Unlock()
+	switch st {
+	case stateNew, stateDenied, stateEnded:
+		return dst
+	case stateWaiting, stateBackoff:
+		c.endWait(now, op)
+	}
+	op.giveBack(now)
+	c.counts.canceled.Add(1)
+	return dst
+}
+
+func breakerDenial(closedFor time.Duration) Denial {
+	return Denial{Kind: KindBreaker, Status: statusUnavailable, RetryAfter: closedFor, Reason: "the key keeps failing"}
+}
+
+func waitOf(now, since int64) time.Duration { return time.Duration(max(now-since, 0)) }

@@ -1,0 +1,113 @@
+package admission
+
+import (
+	"time"
+
+	"github.com/gaia-host/gaia/extensions/policy"
+)
+
+// Started says that the action of an admitted operation begins now. What the
+// attempt took is kept from here on.
+func (c *Core) Started(now int64, op *Op) {
+	if op.state != stateAdmitted {
+		panic("admission: Started without Go")
+	}
+	op.state, op.sent = stateStarted, now
+	if op.Group != nil && op.upstream >= 0 {
+		op.Group.Begin(op.upstream)
+	}
+	c.counts.started.Add(1)
+	c.counts.inFlight.Add(1)
+	c.mu.Lock()
+	op.key.inFlight++
+	c.mu.Unlock()
+}
+
+// Settle ends the attempt in hand: the policies' onDone, the release of what it
+// held, breaker and live numbers. It appends to dst the queued operations that may
+// go now. After it the op is to be freed, or Again is called where Answered said so.
+// res.Upstream and res.Sent are filled in.
+func (c *Core) Settle(now int64, op *Op, res *policy.Response, dst []*Op) []*Op {
+	if op.state != stateStarted {
+		panic("admission: Settle without Started")
+	}
+	c.fill(op, res)
+	op.Req.Now = now
+	if g := c.slot.Lease(); g != nil {
+		g.Chain().OnDone(&op.Req, res)
+		g.Release()
+	}
+	op.release(now)
+	took := waitOf(now, op.sent)
+	how := outcomeOf(res)
+	c.settleUpstream(now, op, took, how)
+	c.countEnd(took, how, res)
+	if how != neutral || res.Status == statusTooMany {
+		op.key.window.Observe(now, took, how == failed)
+	}
+	s := c.set.Load()
+	c.mu.Lock()
+	op.key.inFlight--
+	op.key.stale = true
+	c.settleBreakerLocked(now, s, op, how)
+	dst = c.freeLocked(now, op, dst)
+	op.state = stateEnded
+	if op.again {
+		op.state = stateBetween
+	}
+	c.mu.Unlock()
+	return dst
+}
+
+func (c *Core) settleUpstream(now int64, op *Op, took time.Duration, how outcome) {
+	if op.Group == nil || op.upstream < 0 {
+		return
+	}
+	if how == neutral {
+		op.Group.Abandon(op.upstream)
+	} else {
+		op.Group.End(op.upstream, now, took, how == failed)
+	}
+	if op.again {
+		op.tried.add(op.upstream)
+	}
+}
+
+func (c *Core) settleBreakerLocked(now int64, s *settings, op *Op, how outcome) {
+	b := &op.key.breaker
+	was := b.state
+	if how == neutral {
+		b.leave(op.probe)
+	} else {
+		b.outcome(now, &s.Breaker, op.probe, how == failed)
+	}
+	op.probe = 0
+	switch {
+	case was == breakerClosed && b.state != breakerClosed:
+		c.keys.broken++
+		c.counts.breakerOpened.Add(1)
+	case was != breakerClosed && b.state == breakerClosed:
+		c.keys.broken--
+	}
+}
+
+func (c *Core) countEnd(took time.Duration, how outcome, res *policy.Response) {
+	c.latency.Observe(took)
+	c.counts.inFlight.Add(-1)
+	switch {
+	case how == succeeded:
+		c.counts.succeeded.Add(1)
+	case how == failed:
+		c.counts.failed.Add(1)
+	case res.Error == policy.ErrorCanceled:
+		c.counts.canceled.Add(1)
+	}
+}
+
+// fill completes what the core knows better than the caller.
+func (c *Core) fill(op *Op, res *policy.Response) {
+	res.Sent = op.sent
+	if op.Group != nil && op.upstream >= 0 {
+		res.Upstream = op.Group.Upstream(op.upstream).Name
+	}
+}
