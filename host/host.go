@@ -120,7 +120,7 @@ func (h *Host) build(cfg *config.Config) error {
 		return &ConfigError{err}
 	}
 	h.routes.keep(routes)
-	if h.gateway, err = gateway.New(gatewayConfig(cfg, routes, h.api, h.log)); err != nil {
+	if h.gateway, err = gateway.New(gatewayConfig(cfg, routes, h.api, h.clock, h.log)); err != nil {
 		return &ConfigError{err}
 	}
 	h.control = control.New(control.Config{Listen: cfg.Control, Socket: cfg.Socket, TokenFile: cfg.TokenFile,

@@ -10,7 +10,6 @@ import (
 	"github.com/gaia-host/gaia/host/config"
 	"github.com/gaia-host/gaia/host/control"
 	"github.com/gaia-host/gaia/host/generation"
-	"github.com/gaia-host/gaia/subsystems/api"
 )
 
 // ReloadEvent says how a change of policies or configuration ended.
@@ -49,7 +48,8 @@ func (h *Host) apply(ctx context.Context, old *config.Config, force bool) (gener
 	changes := config.Diff(old, cfg)
 	specs, err := Specs(cfg, h.o.Policies)
 	if err == nil {
-		err = api.CheckConfig(apiConfig(cfg, &h.slot, h.clock, h.log))
+		pool := apiConfig(cfg, &h.slot, h.clock, h.log)
+		err = pool.Check()
 	}
 	if err == nil {
 		_, err = h.routes.build(cfg, nil)
@@ -77,7 +77,7 @@ func (h *Host) applyConfig(cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	h.gateway.SetConfig(gatewayConfig(cfg, routes, h.api, h.log))
+	h.gateway.SetConfig(gatewayConfig(cfg, routes, h.api, h.clock, h.log))
 	h.routes.keep(routes)
 	h.cfg.Store(cfg)
 	if h.watcher != nil {

@@ -307,3 +307,18 @@ func (b *bundler) explain(e *policy.LoadError) {
 		e.Message = "top-level await: a policy loads at once and waits for nothing"
 	}
 }
+
+// find returns the place of a text in a file, 0 where it is not in it.
+func (b *Bundle) find(name, text string) (line, col int, source string) {
+	for _, f := range b.files {
+		if f.name != name {
+			continue
+		}
+		for i, l := range strings.Split(f.text, "\n") {
+			if at := strings.Index(l, text); at >= 0 {
+				return i + 1, at + 1, strings.TrimRight(l, "\r")
+			}
+		}
+	}
+	return 0, 0, ""
+}

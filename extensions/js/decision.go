@@ -27,9 +27,12 @@ type decisionRef struct {
 	d   policy.Decision
 }
 
-func refNames() []string {
-	return []string{"action", "ok", "status", "reason", "retryAfter", "wait", "remaining", "upstream"}
-}
+// Tables of names; they are never changed.
+var (
+	refNames      = []string{"action", "ok", "status", "reason", "retryAfter", "wait", "remaining", "upstream"}
+	initNames     = []string{"key", "upstream", "timeout", "cost", "priority", "headers", "reason"}
+	decisionNames = append([]string{"action", "status", "retryAfter", "delay", "for", "after"}, initNames...)
+)
 
 // stale reports a decision that was kept beyond its hook.
 func (r *decisionRef) stale() bool { return r.seq != 0 && r.seq != r.g.seq }
@@ -73,7 +76,7 @@ func (r *decisionRef) Set(key string, _ goja.Value) bool {
 func (r *decisionRef) Delete(string) bool { return r.Set("", nil) }
 
 func (r *decisionRef) Has(key string) bool {
-	for _, n := range refNames() {
+	for _, n := range refNames {
 		if n == key {
 			return true
 		}
@@ -81,12 +84,12 @@ func (r *decisionRef) Has(key string) bool {
 	return false
 }
 
-func (r *decisionRef) Keys() []string { return refNames() }
+func (r *decisionRef) Keys() []string { return refNames }
 
 // newRef returns the ref for a decision that is built now. Those of hooks come from a
 // ring, so that a hook allocates none.
 func (g *guest) newRef() *decisionRef {
-	if !g.call.Running() {
+	if g.loading {
 		return g.makeRef(0)
 	}
 	if len(g.ring) < ringSize {
@@ -213,14 +216,6 @@ func fits(h policy.Hook, d *policy.Decision) error {
 	return nil
 }
 
-func initNames() []string {
-	return []string{"key", "upstream", "timeout", "cost", "priority", "headers", "reason"}
-}
-
-func decisionNames() []string {
-	return append(initNames(), "action", "status", "retryAfter", "delay", "for", "after")
-}
-
 // decode reads a decision written as a plain object. Without an action, the fields say
 // which it is.
 func decode(o *goja.Object, d *policy.Decision) error {
@@ -240,7 +235,7 @@ func decode(o *goja.Object, d *policy.Decision) error {
 		default:
 			known := false
 			if known, err = decodeInit(name, v, d); !known {
-				return unknownField(name, decisionNames())
+				return unknownField(name, decisionNames)
 			}
 		}
 		if err != nil {
@@ -346,7 +341,7 @@ func (g *guest) init(word string, v goja.Value, d *policy.Decision) {
 		known, err := decodeInit(name, v, d)
 		switch {
 		case !known:
-			return unknownField(name, initNames())
+			return unknownField(name, initNames)
 		case err != nil:
 			return fmt.Errorf("%s: %w", name, err)
 		}

@@ -221,7 +221,7 @@ func (v *upstreamsView) Get(i int) goja.Value {
 		return nil
 	}
 	for len(v.items) <= i {
-		one := &upstreamView{readOnly: readOnly{g: v.g, what: "upstream", names: upstreamNames()}, i: len(v.items)}
+		one := &upstreamView{readOnly: readOnly{g: v.g, what: "upstream", names: upstreamNames}, i: len(v.items)}
 		v.items = append(v.items, v.g.rt.NewDynamicObject(one))
 	}
 	return v.items[i]
@@ -238,9 +238,14 @@ type upstreamView struct {
 	i int
 }
 
-func upstreamNames() []string {
-	return []string{"name", "host", "weight", "healthy", "inFlight", "errorRate", "p50", "p95", "remaining"}
-}
+// The names of what views show; these tables are never changed.
+var (
+	requestNames = []string{"subsystem", "action", "key", "method", "url", "host", "path", "tenant", "priority", "attempt", "cost",
+		"size", "now", "deadline", "stats"}
+	statsNames    = []string{"inFlight", "queued", "rate", "errorRate", "p50", "p95"}
+	responseNames = []string{"status", "error", "duration", "bytes", "retryAfter", "upstream"}
+	upstreamNames = []string{"name", "host", "weight", "healthy", "inFlight", "errorRate", "p50", "p95", "remaining"}
+)
 
 func (v *upstreamView) Get(key string) goja.Value {
 	g := v.g
@@ -292,10 +297,9 @@ func (v *tickView) Get(key string) goja.Value {
 
 // makeViews builds the views of a guest, once.
 func (g *guest) makeViews() {
-	stats := &statsView{readOnly{g: g, what: "req.stats", names: []string{"inFlight", "queued", "rate", "errorRate", "p50", "p95"}}}
-	req := &requestView{readOnly: readOnly{g: g, what: "req", names: []string{"subsystem", "action", "key", "method", "url", "host", "path", "tenant",
-		"priority", "attempt", "cost", "size", "now", "deadline", "stats"}}, stats: g.rt.NewDynamicObject(stats)}
-	res := &responseView{readOnly{g: g, what: "res", names: []string{"status", "error", "duration", "bytes", "retryAfter", "upstream"}}}
+	stats := &statsView{readOnly{g: g, what: "req.stats", names: statsNames}}
+	req := &requestView{readOnly: readOnly{g: g, what: "req", names: requestNames}, stats: g.rt.NewDynamicObject(stats)}
+	res := &responseView{readOnly{g: g, what: "res", names: responseNames}}
 	tick := &tickView{readOnly{g: g, what: "tick", names: append([]string{"now"}, subsystemNames()...)}}
 	g.req, g.res, g.tick = g.rt.NewDynamicObject(req), g.rt.NewDynamicObject(res), g.rt.NewDynamicObject(tick)
 	g.list = g.rt.NewDynamicArray(&upstreamsView{g: g})

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"math"
 	"strings"
-	"unsafe"
 
 	"github.com/gaia-host/gaia/extensions/natives"
 	"github.com/gaia-host/gaia/extensions/policy"
@@ -132,15 +131,12 @@ func fail(g *guest, s []uint64) {
 	panic(g.trapped)
 }
 
-// log writes at most what is left of the hook's bytes. The text is a view: handlers may keep what they are given, so it is
-// copied here.
+// log writes at most what is left of the hook's bytes. Handlers may keep what they are given, so the text is copied.
 func (g *guest) log(level slog.Level, text []byte) {
-	if len(text) > g.logLeft {
-		text = text[:g.logLeft]
-	}
+	text = text[:min(len(text), g.logLeft)]
 	if len(text) == 0 {
 		return
 	}
 	g.logLeft -= len(text)
-	g.call.Log(min(max(level, slog.LevelDebug), slog.LevelError), unsafe.String(unsafe.SliceData(append([]byte(nil), text...)), len(text)))
+	g.call.Log(min(max(level, slog.LevelDebug), slog.LevelError), string(text))
 }

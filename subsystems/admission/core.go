@@ -105,7 +105,7 @@ func (c *Core) Begin(now int64, op *Op) Verdict {
 	}
 	if c.closed.Load() {
 		op.Req.Attempt = 1
-		return c.deny(now, op, Denial{Kind: KindClosed, Status: statusUnavailable, Reason: "gaia is stopping"})
+		return c.deny(now, op, Denial{Kind: KindClosed, Status: statusUnavailable, Reason: reasonClosed})
 	}
 	return c.attempt(now, op)
 }

@@ -40,6 +40,7 @@ const (
 	statusTooMany     = 429
 	statusUnavailable = 503
 	minRetryAfter     = time.Second
+	reasonClosed      = "gaia is stopping"
 )
 
 // Denial says that an operation does not go, and why.

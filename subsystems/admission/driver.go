@@ -2,6 +2,7 @@ package admission
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
@@ -22,11 +23,13 @@ func SystemClock() Clock {
 type After func(d time.Duration) (<-chan time.Time, func() bool)
 
 // Driver drives a Core for goroutines that may sleep: one goroutine an operation,
-// one timer a wait. It is safe for concurrent use and needs no closing.
+// one timer a wait. It is safe for concurrent use.
 type Driver struct {
 	core  *Core
 	clock Clock
 	after After
+	cut   chan struct{}
+	once  sync.Once
 }
 
 // NewDriver returns a driver of c. A nil clock is SystemClock, a nil after the
@@ -35,8 +38,12 @@ func NewDriver(c *Core, clock Clock, after After) *Driver {
 	if clock == nil {
 		clock = SystemClock()
 	}
-	return &Driver{core: c, clock: clock, after: after}
+	return &Driver{core: c, clock: clock, after: after, cut: make(chan struct{})}
 }
+
+// Cut ends every wait, now and from now on, with a denial of KindClosed. Calling
+// it again does nothing.
+func (d *Driver) Cut() { d.once.Do(func() { close(d.cut) }) }
 
 // Core returns the state machine that is driven.
 func (d *Driver) Core() *Core { return d.core }
@@ -90,29 +97,34 @@ func (d *Driver) serve(ctx context.Context, op *Op, v Verdict) error {
 		case Denied:
 			return &DeniedError{op.Denial}
 		}
-		if !d.sleep(ctx, op, v.At) {
+		if err := d.sleep(ctx, op, v.At); err != nil {
 			var buf [4]*Op
 			signal(d.core.Cancel(d.clock(), op, buf[:0]))
-			return context.Cause(ctx)
+			return err
 		}
 		v = d.core.Wake(d.clock(), op)
 	}
 }
 
-// sleep returns at the time given, when the op is let go, or, with false, when the
-// caller left. A signal may be late and meant for an earlier use of the op: Wake
+// sleep returns at the time given, when the op is let go, or, with an error, when
+// the caller left or everything is cut. A signal may be late and meant for an earlier use of the op: Wake
 // tells.
-func (d *Driver) sleep(ctx context.Context, op *Op, until int64) bool {
+func (d *Driver) sleep(ctx context.Context, op *Op, until int64) error {
 	wait := time.Duration(until - d.clock())
 	due, stop := op.after(wait, d.after)
 	defer stop()
 	select {
 	case <-ctx.Done():
-		return false
+		return context.Cause(ctx)
+	case <-d.cut:
+		return &DeniedError{Denial{
+			Kind: KindClosed, Status: statusUnavailable, RetryAfter: minRetryAfter, Reason: reasonClosed,
+			Generation: op.generation, Attempt: op.Req.Attempt,
+		}}
 	case <-op.ready:
 	case <-due:
 	}
-	return true
+	return nil
 }
 
 // after arms the op's own timer, or the driver's.

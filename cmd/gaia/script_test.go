@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gaia-host/gaia/host/control"
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"gaia": main}) }
+
+// TestScript runs what a user would type, and compares what comes back.
+func TestScript(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("XDG_RUNTIME_DIR", e.WorkDir)
+			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, "cache"))
+			e.Setenv("HOME", e.WorkDir)
+			e.Setenv("SOCKET", filepath.Join(e.WorkDir, "gaia.sock"))
+			for _, name := range []string{"PORT", "CONTROL_PORT"} {
+				port, err := freePort()
+				if err != nil {
+					return err
+				}
+				e.Setenv(name, port)
+			}
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"upstream": upstream, "ready": ready, "get": get, "waitfor": waitFor, "exitcode": exitCodeIs,
+		},
+	})
+}
+
+func freePort() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	return port, err
+}
+
+// upstream starts a server that says what it was asked; its URL is in $UPSTREAM.
+// A path /status/N answers N.
+func upstream(ts *testscript.TestScript, _ bool, _ []string) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var code int
+		if n, _ := fmt.Sscanf(r.URL.Path, "/status/%d", &code); n == 1 {
+			w.WriteHeader(code)
+		}
+		fmt.Fprintf(w, "upstream %s %s\n", r.Method, r.URL.RequestURI())
+		for _, name := range []string{"X-Policy", "Gaia-Tenant"} {
+			if v := r.Header.Get(name); v != "" {
+				fmt.Fprintf(w, "%s: %s\n", name, v)
+			}
+		}
+	}))
+	ts.Defer(srv.Close)
+	ts.Setenv("UPSTREAM", srv.URL)
+}
+
+// ready waits until the gaia of $SOCKET serves.
+func ready(ts *testscript.TestScript, _ bool, _ []string) {
+	c := control.NewClient(ts.Getenv("SOCKET"), "", "")
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	defer cancel()
+	poll(ts, ctx, "gaia is not ready", func() bool { st, err := c.Status(ctx); return err == nil && st.Listen != "" })
+}
+
+// poll asks until ok or the time is over.
+func poll(ts *testscript.TestScript, ctx context.Context, what string, ok func() bool) {
+	t := time.NewTicker(20 * time.Millisecond)
+	defer t.Stop()
+	for !ok() {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			ts.Fatalf("%s", what)
+		}
+	}
+}
+
+// get prints status, fields and body of an answer: get [-x PROXY] URL [NAME=VALUE...]
+func get(ts *testscript.TestScript, _ bool, args []string) {
+	transport := &http.Transport{DisableKeepAlives: true}
+	if args[0] == "-x" {
+		proxy, err := url.Parse(args[1])
+		ts.Check(err)
+		transport.Proxy, args = http.ProxyURL(proxy), args[2:]
+	}
+	req, err := http.NewRequest(http.MethodGet, args[0], nil)
+	ts.Check(err)
+	for _, h := range args[1:] {
+		name, value, _ := strings.Cut(h, "=")
+		req.Header.Set(name, value)
+	}
+	res, err := (&http.Client{Transport: transport, Timeout: 20 * time.Second}).Do(req)
+	ts.Check(err)
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	ts.Check(err)
+	fmt.Fprintf(ts.Stdout(), "%s\n", res.Status)
+	_ = res.Header.Write(ts.Stdout())
+	fmt.Fprintf(ts.Stdout(), "\n%s", body)
+	if len(args) > 0 {
+		ts.Check(os.WriteFile(ts.MkAbs("answer"), fmt.Appendf(nil, "%s\n%v\n%s", res.Status, res.Header, body), 0o600))
+	}
+}
+
+// waitFor waits until a URL answers with a text: waitfor URL TEXT
+func waitFor(ts *testscript.TestScript, _ bool, args []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	last := ""
+	poll(ts, ctx, "never came: "+args[1], func() bool {
+		res, err := http.Get(args[0])
+		if err != nil {
+			return false
+		}
+		defer res.Body.Close()
+		body, _ := io.ReadAll(res.Body)
+		last = res.Status + "\n" + string(body)
+		return strings.Contains(last, args[1])
+	})
+}
+
+// exitCodeIs runs gaia and compares the exit code: exitcode N gaia ARGS...
+func exitCodeIs(ts *testscript.TestScript, _ bool, args []string) {
+	err := ts.Exec(args[1], args[2:]...)
+	code := "0"
+	if err != nil {
+		code = strings.TrimPrefix(err.Error(), "exit status ")
+	}
+	if code != args[0] {
+		ts.Fatalf("exit code %s, want %s", code, args[0])
+	}
+}
