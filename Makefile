@@ -11,7 +11,6 @@ TSC      := $(NPM)/node_modules/.bin/tsc
 TYPESCRIPT_VERSION := 5.9.3
 GOLANGCI := $(CACHE)/bin/golangci-lint
 GOLANGCI_VERSION := v2.15.0
-BENCHSTAT_VERSION := v0.0.0-20260908200009-d2d3a2ab9b8c
 PACKAGES := nginx-light prometheus clang lld wabt make git
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
@@ -69,7 +68,7 @@ bench-gate: ## what gaia must cost, as ratios measured in one run; fails when on
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME each
-	@$(GO) run ./bench/fuzzall.go -time $(FUZZTIME)
+	cd bench && $(GO) run ./fuzzall -dir .. -time $(FUZZTIME)
 
 .PHONY: lint
 lint: $(GOLANGCI) ## static analysis

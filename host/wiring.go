@@ -42,8 +42,12 @@ func admissionConfig(cfg *config.Config) admission.Config {
 	}
 }
 
-// maxWait is the shorter of the two bounds on the waits of one operation.
+// maxWait is the shorter of the two bounds on the waits of one operation; the pool's
+// bound of 0 is none.
 func maxWait(cfg *config.Config, limits config.SubsystemLimits) time.Duration {
+	if cfg.API.MaxWait == 0 {
+		return limits.MaxWait.Std()
+	}
 	return min(limits.MaxWait.Std(), cfg.API.MaxWait.Std())
 }
 

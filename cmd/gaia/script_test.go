@@ -7,10 +7,12 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,7 +42,7 @@ func TestScript(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"upstream": upstream, "ready": ready, "get": get, "waitfor": waitFor, "exitcode": exitCodeIs,
+			"upstream": upstream, "ready": ready, "get": get, "waitfor": waitFor, "exitcode": exitCodeIs, "waitfile": waitFile, "slowget": slowGet, "slowanswer": slowAnswer,
 		},
 	})
 }
@@ -136,6 +138,50 @@ func waitFor(ts *testscript.TestScript, _ bool, args []string) {
 		body, _ := io.ReadAll(res.Body)
 		last = res.Status + "\n" + string(body)
 		return strings.Contains(last, args[1])
+	})
+}
+
+// slowGet sends a request and goes on once it has been sent; slowanswer waits for
+// what it got.
+func slowGet(ts *testscript.TestScript, _ bool, args []string) {
+	sent := make(chan struct{})
+	answer := make(chan string, 1)
+	trace := &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { close(sent) }}
+	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(context.Background(), trace), http.MethodGet, args[0], nil)
+	ts.Check(err)
+	go func() {
+		res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+		if err != nil {
+			answer <- err.Error()
+			return
+		}
+		defer res.Body.Close()
+		answer <- res.Status
+	}()
+	<-sent
+	waiting.Store(ts, answer)
+}
+
+// waiting holds the answers of slowget by script.
+var waiting sync.Map
+
+func slowAnswer(ts *testscript.TestScript, _ bool, args []string) {
+	answer, ok := waiting.LoadAndDelete(ts)
+	if !ok {
+		ts.Fatalf("slowget first")
+	}
+	if got := <-answer.(chan string); got != args[0] {
+		ts.Fatalf("got %s, want %s", got, args[0])
+	}
+}
+
+// waitFile waits until a file holds a text: waitfile PATH TEXT
+func waitFile(ts *testscript.TestScript, _ bool, args []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 12*time.Second)
+	defer cancel()
+	poll(ts, ctx, args[0]+" never held "+args[1], func() bool {
+		data, err := os.ReadFile(ts.MkAbs(args[0]))
+		return err == nil && strings.Contains(string(data), args[1])
 	})
 }
 

@@ -142,7 +142,7 @@ func (g *guest) answer(h policy.Hook, v goja.Value, out *policy.Decision) {
 		return
 	}
 	o, isObject := v.(*goja.Object)
-	if isObject && o.ClassName() == "Promise" {
+	if isObject && isPromise(o) {
 		g.drainSoon = true
 		g.bad = fmt.Errorf("%s %w", h, errPromise)
 		return
@@ -187,7 +187,7 @@ func (g *guest) answerObject(h policy.Hook, o *goja.Object, out *policy.Decision
 		out.Headers = headers
 		return
 	}
-	if class := o.ClassName(); class != "Object" {
+	if !isPlain(o) {
 		g.bad = fmt.Errorf("want a decision, got %s", kindName(o))
 		return
 	}

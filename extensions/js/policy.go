@@ -397,10 +397,8 @@ func (p *Policy) keep(t *policy.Tick) {
 // tickSeat ticks one guest. One that is busy all the time of the budget is passed over:
 // the next tick is a second away.
 func (p *Policy) tickSeat(s *seat, t *policy.Tick) error {
-	if !s.busy.CompareAndSwap(false, true) {
-		if s = p.waitFor(s); s == nil {
-			return &policy.Fault{Policy: p.name, Hook: policy.HookTick, Kind: policy.FaultBusy, Err: errBusy}
-		}
+	if !s.busy.CompareAndSwap(false, true) && !p.take(s) {
+		return &policy.Fault{Policy: p.name, Hook: policy.HookTick, Kind: policy.FaultBusy, Err: errBusy}
 	}
 	g := s.guest
 	if g == nil || g.hooks[policy.HookTick] == nil {
@@ -418,34 +416,23 @@ func (p *Policy) tickSeat(s *seat, t *policy.Tick) error {
 	return p.failed(s, policy.HookTick, err)
 }
 
-// waitFor waits for one seat of a group, passing on those of the others.
-func (p *Policy) waitFor(want *seat) *seat {
-	g := want.group
+// take waits for one seat. It looks once a millisecond: ticks are rare and nobody waits
+// for them.
+func (p *Policy) take(s *seat) bool {
 	until := time.NewTimer(tickBudget)
 	defer until.Stop()
-	g.waiters.Add(1)
-	defer g.waiters.Add(-1)
-	for {
-		if want.busy.CompareAndSwap(false, true) {
-			return want
-		}
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for !s.busy.CompareAndSwap(false, true) {
 		select {
-		case <-g.freed:
-			// The token may have been about another seat, and for another waiter.
-			if !want.busy.Load() || g.waiters.Load() == 1 {
-				continue
-			}
-			select {
-			case g.freed <- struct{}{}:
-			default:
-			}
-			runtime.Gosched()
+		case <-again.C:
 		case <-until.C:
-			return nil
+			return false
 		case <-p.stop:
-			return nil
+			return false
 		}
 	}
+	return true
 }
 
 // Close waits for running hooks and frees the guests. A second Close does nothing.

@@ -28,6 +28,17 @@ func isNumber(v goja.Value) bool {
 	return t != nil && (t.Kind() == reflect.Int64 || t.Kind() == reflect.Float64)
 }
 
+// Types by which goja tells its objects apart; the table is never changed.
+var (
+	typePlain   = reflect.TypeFor[map[string]any]()
+	typePromise = reflect.TypeFor[*goja.Promise]()
+)
+
+// isPlain reports an object literal or an instance of a class of the policy.
+func isPlain(o *goja.Object) bool { return o.ExportType() == typePlain && o.ClassName() == "Object" }
+
+func isPromise(o *goja.Object) bool { return o.ExportType() == typePromise }
+
 // kindName says in words what a value is.
 func kindName(v goja.Value) string {
 	switch o := v.(type) {
@@ -39,7 +50,8 @@ func kindName(v goja.Value) string {
 			return "an array"
 		case "Function":
 			return "a function"
-		case "Promise":
+		}
+		if isPromise(o) {
 			return "a Promise"
 		}
 		return "an object"
@@ -142,7 +154,7 @@ func toText(v goja.Value, most int) (string, error) {
 // fields calls fn for each own field of an options object that is not undefined.
 func fields(v goja.Value, fn func(name string, v goja.Value) error) error {
 	o, ok := v.(*goja.Object)
-	if !ok || o.ClassName() != "Object" {
+	if !ok || !isPlain(o) {
 		return fmt.Errorf("want an object, got %s", kindName(v))
 	}
 	const most = 64

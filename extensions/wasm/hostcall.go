@@ -53,7 +53,7 @@ func bind(ctx context.Context, r wazero.Runtime, imports []meter.Import) error {
 				continue
 			}
 			def := module.defs[imp.Name]
-			b.NewFunctionBuilder().WithGoModuleFunction(counted(def.fn), def.params, def.results).Export(imp.Name)
+			b.NewFunctionBuilder().WithGoFunction(counted(def.fn), def.params, def.results).Export(imp.Name)
 			bound[imp.Name] = true
 		}
 		if len(bound) == 0 {
@@ -101,8 +101,8 @@ func valueTypes(names ...string) []api.ValueType {
 }
 
 // counted finds the guest and bounds how often it calls.
-func counted(fn hostFunc) api.GoModuleFunc {
-	return func(ctx context.Context, _ api.Module, s []uint64) {
+func counted(fn hostFunc) api.GoFunc {
+	return func(ctx context.Context, s []uint64) {
 		g := ctx.(*guest)
 		if g.fuel == nil {
 			g.trap(policy.FaultTrap, "the start function may not call the host: do it in _initialize")

@@ -29,7 +29,7 @@ type Driver struct {
 	clock Clock
 	after After
 	cut   chan struct{}
-	once  sync.Once
+	done  sync.Once
 }
 
 // NewDriver returns a driver of c. A nil clock is SystemClock, a nil after the
@@ -43,7 +43,7 @@ func NewDriver(c *Core, clock Clock, after After) *Driver {
 
 // Cut ends every wait, now and from now on, with a denial of KindClosed. Calling
 // it again does nothing.
-func (d *Driver) Cut() { d.once.Do(func() { close(d.cut) }) }
+func (d *Driver) Cut() { d.done.Do(func() { close(d.cut) }) }
 
 // Core returns the state machine that is driven.
 func (d *Driver) Core() *Core { return d.core }

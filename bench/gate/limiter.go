@@ -1,0 +1,233 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/gaia-host/gaia/bench/internal/measure"
+	"github.com/gaia-host/gaia/extensions/limit"
+)
+
+// neverEmpty is a burst that no measurement uses up.
+const neverEmpty = 1 << 40
+
+var (
+	errRefused  = errors.New("a take was refused")
+	errAdmitted = errors.New("a take was admitted")
+)
+
+// clock is the clock that gaia hands to its limiters: it costs less than time.Now, and
+// is read on this side as the peer reads its own inside Allow.
+type clock struct{ base time.Time }
+
+func newClock() clock { return clock{time.Now()} }
+
+func (c clock) now() int64 { return int64(time.Since(c.base)) }
+
+func limitAllow(_ context.Context, e effort) (outcome, error) {
+	r, err := limit.NewRate(1e9, time.Second, neverEmpty)
+	if err != nil {
+		return outcome{}, err
+	}
+	var bucket limit.Bucket
+	c := newClock()
+	ours := func(n int) error {
+		for range n {
+			if !bucket.Take(c.now(), &r, 1, 0).OK {
+				return errRefused
+			}
+		}
+		return nil
+	}
+	peer := rate.NewLimiter(1e9, neverEmpty)
+	theirs := func(n int) error {
+		for range n {
+			if !peer.Allow() {
+				return errRefused
+			}
+		}
+		return nil
+	}
+	allocs, err := measure.Allocs(ours, e.Allocs)
+	if err != nil {
+		return outcome{}, err
+	}
+	res, err := measure.Interleave(e.plan(), measure.Ratio, measure.Serial(ours, e.Sample), measure.Serial(theirs, e.Sample))
+	return compared(res, allocs, "limit.Bucket", "x/time/rate"), err
+}
+
+func limitDeny(_ context.Context, e effort) (outcome, error) {
+	const cores = 2
+	if runtime.GOMAXPROCS(0) < cores {
+		return outcome{}, fmt.Errorf("needs %d cores, there is %d", cores, runtime.GOMAXPROCS(0))
+	}
+	r, err := limit.NewRate(1, time.Hour, 1)
+	if err != nil {
+		return outcome{}, err
+	}
+	var bucket limit.Bucket
+	c := newClock()
+	bucket.Take(c.now(), &r, 1, 0)
+	ours := func(n int) error {
+		for range n {
+			if bucket.Take(c.now(), &r, 1, 0).OK {
+				return errAdmitted
+			}
+		}
+		return nil
+	}
+	peer := rate.NewLimiter(rate.Every(time.Hour), 1)
+	peer.Allow()
+	theirs := func(n int) error {
+		for range n {
+			if peer.Allow() {
+				return errAdmitted
+			}
+		}
+		return nil
+	}
+	allocs, err := measure.Allocs(ours, e.Allocs)
+	if err != nil {
+		return outcome{}, err
+	}
+	res, err := measure.Interleave(e.plan(), measure.Ratio, measure.Parallel(ours, cores, e.Sample), measure.Parallel(theirs, cores, e.Sample))
+	return compared(res, allocs, "limit.Bucket", "x/time/rate"), err
+}
+
+// keys are visited in an order that no cache foresees: a linear congruential walk.
+type keys struct {
+	names []string
+	at    uint64
+}
+
+func newKeys(n int) *keys {
+	k := &keys{names: make([]string, n)}
+	for i := range k.names {
+		k.names[i] = fmt.Sprintf("tenant-%08d/upstream-eu-1", i)
+	}
+	return k
+}
+
+func (k *keys) next() string {
+	k.at = k.at*6364136223846793005 + 1442695040888963407 // Knuth, MMIX
+	return k.names[(k.at>>33)%uint64(len(k.names))]
+}
+
+// guardedMap is the usual keyed limiter: a map of limiters behind a mutex.
+type guardedMap struct {
+	mu sync.Mutex
+	m  map[string]*rate.Limiter
+}
+
+func (g *guardedMap) allow(key string) bool {
+	g.mu.Lock()
+	l := g.m[key]
+	if l == nil {
+		l = rate.NewLimiter(1e6, neverEmpty)
+		g.m[key] = l
+	}
+	g.mu.Unlock()
+	return l.Allow()
+}
+
+func limitKeys(_ context.Context, e effort) (outcome, error) {
+	const n = 10_000
+	l, err := limit.New(limit.TokenBucket, limit.Params{Rate: 1e6, Burst: 1e9})
+	if err != nil {
+		return outcome{}, err
+	}
+	c, mine, his := newClock(), newKeys(n), newKeys(n)
+	ours := func(n int) error {
+		for range n {
+			if !l.Take(c.now(), mine.next(), 1, 0).OK {
+				return errRefused
+			}
+		}
+		return nil
+	}
+	peer := guardedMap{m: map[string]*rate.Limiter{}}
+	theirs := func(n int) error {
+		for range n {
+			if !peer.allow(his.next()) {
+				return errRefused
+			}
+		}
+		return nil
+	}
+	for _, key := range mine.names { // what is measured is finding a key, not adding one
+		l.Take(c.now(), key, 1, 0)
+		peer.allow(key)
+	}
+	allocs, err := measure.Allocs(ours, e.Allocs)
+	if err != nil {
+		return outcome{}, err
+	}
+	res, err := measure.Interleave(e.plan(), measure.Ratio, measure.Serial(ours, e.Sample), measure.Serial(theirs, e.Sample))
+	return compared(res, allocs, "limit.Limiter", "map of x/time/rate"), err
+}
+
+// limitOverBound asks a limiter from a thousand goroutines at once and holds what it let
+// through against burst + rate x time. The worst of three repeats counts.
+func limitOverBound(ctx context.Context, e effort) (outcome, error) {
+	var shares []float64
+	for range min(3, e.Repeat) {
+		if ctx.Err() != nil {
+			return outcome{}, ctx.Err()
+		}
+		share, err := overBound(e.Over)
+		if err != nil {
+			return outcome{}, err
+		}
+		shares = append(shares, share)
+	}
+	how := measure.Result{Low: measure.Quantile(shares, 0.25), High: measure.Quantile(shares, 0.75), Quiet: len(shares), Turns: len(shares)}
+	return outcome{ratio: slices.Max(shares), how: how}, nil
+}
+
+// overBound returns admissions over the bound, all of them made with clocks from the
+// first to the end of that time.
+func overBound(during time.Duration) (float64, error) {
+	const (
+		goroutines = 1000
+		perSecond  = 100_000
+		burst      = 100
+	)
+	l, err := limit.New(limit.TokenBucket, limit.Params{Rate: perSecond, Burst: burst})
+	if err != nil {
+		return 0, err
+	}
+	c := newClock()
+	var admitted atomic.Int64
+	var wg sync.WaitGroup
+	release := make(chan struct{})
+	var end int64 // written before the release
+	for range goroutines {
+		wg.Go(func() {
+			<-release
+			var n int64
+			for now := c.now(); now < end; now = c.now() {
+				if l.Take(now, "key", 1, 0).OK {
+					n++
+				}
+			}
+			admitted.Add(n)
+		})
+	}
+	end = c.now() + int64(during)
+	close(release)
+	wg.Wait()
+	bound := burst + perSecond*during.Seconds()
+	share := float64(admitted.Load()) / bound
+	if share < 0.5 {
+		return 0, fmt.Errorf("only %d of %.0f were admitted: the load was too small to tell", admitted.Load(), bound)
+	}
+	return share, nil
+}

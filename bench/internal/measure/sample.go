@@ -1,0 +1,138 @@
+package measure
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+)
+
+// disturbance is the largest share of a sample's time in which this process may have
+// been held up for the sample to be undisturbed.
+const disturbance = 0.04
+
+// mostOps bounds the search for how many operations fill a sample.
+const mostOps = 1 << 30
+
+// Op does an operation n times, one after the other, and says what went wrong.
+type Op func(n int) error
+
+// Serial samples op on one goroutine. A sample takes about length; its cost is the
+// processor time of the whole process, so a garbage collector that op keeps busy counts.
+// How many operations fill a sample is found out at the first one.
+func Serial(op Op, length time.Duration) Sample {
+	n := 0
+	return func() (float64, bool, error) {
+		if n == 0 {
+			var err error
+			if n, err = fill(op, length); err != nil {
+				return 0, false, err
+			}
+		}
+		var used time.Duration
+		quiet, err := watch(func() error {
+			before, err := CPU()
+			if err != nil {
+				return err
+			}
+			if err := op(n); err != nil {
+				return err
+			}
+			after, err := CPU()
+			used = after - before
+			return err
+		}, 1)
+		return float64(used) / float64(n), quiet, err
+	}
+}
+
+// Parallel samples op on so many goroutines at the same time. The cost of an operation
+// is the wall time over the operations of all of them together.
+func Parallel(op Op, workers int, length time.Duration) Sample {
+	n := 0
+	return func() (float64, bool, error) {
+		if n == 0 {
+			var err error
+			if n, err = fill(op, length); err != nil {
+				return 0, false, err
+			}
+		}
+		var took time.Duration
+		quiet, err := watch(func() error {
+			var err error
+			took, err = together(op, workers, n)
+			return err
+		}, workers)
+		return float64(took) / float64(n*workers), quiet, err
+	}
+}
+
+// together runs op on all workers, released at the same moment, and times them.
+func together(op Op, workers, n int) (time.Duration, error) {
+	var ready, done sync.WaitGroup
+	release := make(chan struct{})
+	faults := make([]error, workers)
+	ready.Add(workers)
+	for i := range workers {
+		done.Go(func() {
+			ready.Done()
+			<-release
+			faults[i] = op(n)
+		})
+	}
+	ready.Wait()
+	start := time.Now()
+	close(release)
+	done.Wait()
+	return time.Since(start), errors.Join(faults...)
+}
+
+// fill finds how many operations take about length.
+func fill(op Op, length time.Duration) (int, error) {
+	for n := 1; ; n *= 2 {
+		start := time.Now()
+		if err := op(n); err != nil {
+			return 0, err
+		}
+		took := time.Since(start)
+		if took >= length {
+			return n, nil
+		}
+		if n >= mostOps {
+			return 0, fmt.Errorf("measure: %d operations take no time", n)
+		}
+	}
+}
+
+// watch runs fn and reports whether nothing held up this process meanwhile, which works
+// on so many cores.
+func watch(fn func() error, workers int) (quiet bool, err error) {
+	before, err := Delay()
+	if err != nil {
+		return false, err
+	}
+	start := time.Now()
+	if err := fn(); err != nil {
+		return false, err
+	}
+	took := time.Since(start)
+	after, err := Delay()
+	return float64(after-before) <= disturbance*float64(took)*float64(workers), err
+}
+
+// Allocs is how many allocations one operation makes, the mean of n after some to warm
+// up, on one goroutine with nothing else of this process running beside it.
+func Allocs(op Op, n int) (float64, error) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	if err := op(max(n/10, 1)); err != nil {
+		return 0, err
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if err := op(n); err != nil {
+		return 0, err
+	}
+	runtime.ReadMemStats(&after)
+	return float64(after.Mallocs-before.Mallocs) / float64(n), nil
+}

@@ -1,0 +1,195 @@
+package host
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// realPart returns the path of a program that a test needs, and skips the test by
+// name where it is missing; never in CI.
+func realPart(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		path = filepath.Join("/usr/sbin", name)
+		_, err = os.Stat(path)
+	}
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("%s is not installed", name)
+		}
+		t.Skipf("%s is not installed", name)
+	}
+	return path
+}
+
+const nginxConf = `
+daemon off; pid %[1]s/nginx.pid; error_log %[1]s/error.log warn; worker_processes 1; %[4]s
+events { worker_connections 1024; }
+http {
+  access_log off;
+  client_body_temp_path %[1]s/t1; proxy_temp_path %[1]s/t2; fastcgi_temp_path %[1]s/t3; uwsgi_temp_path %[1]s/t4; scgi_temp_path %[1]s/t5;
+  limit_req_zone $server_name zone=quota:1m rate=%[3]dr/s;
+  server {
+    listen 127.0.0.1:%[2]d ssl;
+    ssl_certificate %[1]s/cert.pem; ssl_certificate_key %[1]s/key.pem;
+    root %[1]s/www;
+    location / { limit_req zone=quota burst=2 nodelay; limit_req_status 429; }
+  }
+}
+`
+
+// nginx starts a real nginx with TLS that allows rate requests a second, and returns
+// its URL and the file of its certificate.
+func nginx(t *testing.T, rate int) (url, ca string) {
+	t.Helper()
+	bin := realPart(t, "nginx")
+	dir := t.TempDir()
+	ca = writeCertificate(t, dir)
+	if err := os.MkdirAll(filepath.Join(dir, "www"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "www", "index.html"), []byte("from nginx\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	_ = l.Close()
+	user := ""
+	if os.Getuid() == 0 {
+		user = "user root;"
+	}
+	conf := filepath.Join(dir, "nginx.conf")
+	if err := os.WriteFile(conf, fmt.Appendf(nil, nginxConf, dir, port, rate, user), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(bin, "-c", conf, "-e", filepath.Join(dir, "start.log"))
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait()
+	})
+	addr := fmt.Sprintf("127.0.0.1:%d", port)
+	for range 200 {
+		c, err := net.DialTimeout("tcp", addr, time.Second)
+		if err == nil {
+			_ = c.Close()
+			return "https://" + addr, ca
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+	log, _ := os.ReadFile(filepath.Join(dir, "start.log"))
+	t.Fatalf("nginx did not start: %s", log)
+	return "", ""
+}
+
+func writeCertificate(t *testing.T, dir string) (certFile string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "gaia test"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certFile = filepath.Join(dir, "cert.pem")
+	for path, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, filepath.Join(dir, "key.pem"): {Type: "EC PRIVATE KEY", Bytes: keyDER}} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return certFile
+}
+
+// hammer sends n requests from c clients and counts the answers by status.
+func hammer(t *testing.T, client *http.Client, url string, c, n int) map[int]int {
+	t.Helper()
+	var mu sync.Mutex
+	counts := map[int]int{}
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range c {
+		wg.Go(func() {
+			for next.Add(1) <= int64(n) {
+				code := 0
+				if res, err := client.Get(url); err == nil {
+					_, err = io.Copy(io.Discard, res.Body)
+					res.Body.Close()
+					if err == nil {
+						code = res.StatusCode
+					}
+				}
+				mu.Lock()
+				counts[code]++
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return counts
+}
+
+// A client whose base URL is gaia sees waits where nginx alone would answer 429, and
+// an edit of the policy changes that while traffic flows.
+func TestWaitsInsteadOf429AgainstNginx(t *testing.T) {
+	url, ca := nginx(t, 20)
+	direct := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, MaxIdleConnsPerHost: 8}}
+	if alone := hammer(t, direct, url+"/", 8, 60); alone[429] == 0 {
+		t.Fatalf("nginx alone must refuse some: %v", alone)
+	}
+	direct.CloseIdleConnections()
+
+	const paced = `
+import { limiter } from "gaia";
+const l = limiter.tokenBucket("nginx", { rate: 18, burst: 1, maxWait: "20s" });
+export function onRequest() { return l.admit(); }
+export function onResponse(req, res) { l.learn(res); }
+`
+	th := run(t, map[string]string{"p.js": paced}, "routes.web.url="+url, "api.ca_file="+ca)
+	<-time.After(time.Second) // let nginx's own bucket drain
+	if got := hammer(t, th.client, "http://"+th.Addr()+"/web/", 8, 60); got[200] != 60 {
+		t.Errorf("through gaia: %v, want 60 of 200", got)
+	}
+
+	th.save("p.js", `import { deny } from "gaia"; export function onRequest() { return deny(503, { retryAfter: "3s", reason: "closed" }); }`)
+	began := time.Now()
+	if ev := th.reloaded(); ev.Err != nil {
+		t.Fatal(ev.Err)
+	}
+	if code, h, body := th.get("/web/"); code != 503 || h.Get("Retry-After") != "3" {
+		t.Errorf("after the edit: %d %v %s", code, h, body)
+	}
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("the edit took %v", took)
+	}
+}

@@ -1,0 +1,187 @@
+package api
+
+import (
+	"io"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/extensions/route"
+	"github.com/gaia-host/gaia/subsystems/admission"
+)
+
+// Call is one request to send. The caller fills it in, leaves it alone until Do
+// returns, and may use it again afterwards. Do changes nothing but Result.
+type Call struct {
+	// Key is what limits count on: the route's name. "" is the target's host.
+	Key string
+	// Group are the upstreams to choose among. nil: URL says where to.
+	Group *route.Group
+	// Profile names the TLS settings, "" the default ones.
+	Profile string
+
+	Method string // "" is GET
+	// URL is absolute, or, with a Group, what follows the upstream's base: path and query.
+	URL     *url.URL
+	Header  http.Header
+	Trailer http.Header // announced; filled in by the time Body ends
+	// Body is read once, as far as the upstream wants it, and closed if it can be.
+	Body io.Reader
+	// ContentLength is the body's size, -1 unknown. It counts only with Body.
+	ContentLength int64
+	// GetBody returns the body again for a retry. nil: the body is kept as it is
+	// read, up to replay_max.
+	GetBody func() (io.ReadCloser, error)
+
+	Tenant      string
+	Priority    int // counts only with HasPriority
+	HasPriority bool
+	Cost        int64         // 0 is 1
+	Timeout     time.Duration // of the operation with all its waits; 0: the pool's
+	// Scalars are the JSON scalars of the body that policies asked for.
+	Scalars policy.Lookup
+	// MaxResponseBody replaces the pool's; 0 does not, below 0 is no bound.
+	MaxResponseBody int64
+	// Got1xx is told of informational answers other than 101; an error ends the attempt.
+	Got1xx func(code int, header textproto.MIMEHeader) error
+
+	// Result is how it went. Do and Admit fill it in, also with an error.
+	Result Result
+}
+
+// Result is what a caller may want to know besides the answer.
+type Result struct {
+	Waited     time.Duration // held before it went, over all attempts
+	Attempts   int           // made or denied
+	Generation uint64        // of the policies, 0 none
+	Upstream   string        // name in the Group, "" without one
+	Policy     string        // that decided, "" none
+	Reason     string
+	Limit      policy.LimitInfo // of the limiter that decided
+}
+
+func (r *Result) fill(op *admission.Op) {
+	*r = Result{
+		Waited: op.Waited(), Attempts: op.Req.Attempt, Generation: op.Generation(),
+		Policy: op.Decision.Policy, Reason: op.Decision.Reason, Limit: op.Decision.Limit,
+	}
+	if i := op.Upstream(); i >= 0 {
+		r.Upstream = op.Group.Upstream(i).Name
+	}
+}
+
+func (c *Call) hasBody() bool { return c.Body != nil && c.Body != http.NoBody }
+
+func (c *Call) method() string {
+	if c.Method == "" {
+		return http.MethodGet
+	}
+	return c.Method
+}
+
+// idempotent says whether sending it twice does no harm (RFC 9110, 9.2.2).
+func (c *Call) idempotent() bool {
+	switch c.Method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
+		return true
+	}
+	return len(c.Header["Idempotency-Key"]) > 0 || len(c.Header["X-Idempotency-Key"]) > 0
+}
+
+// target is the URL of the call at an upstream, nil for the call's own.
+func (c *Call) target(up *route.Upstream) *url.URL {
+	if up == nil {
+		return c.URL
+	}
+	t := &url.URL{Scheme: up.URL.Scheme, Host: up.URL.Host, Path: c.URL.Path, RawPath: c.URL.RawPath, RawQuery: c.URL.RawQuery, ForceQuery: c.URL.ForceQuery}
+	if base := up.URL.EscapedPath(); base != "" && base != "/" {
+		t.Path, t.RawPath = joinPaths(up.URL, c.URL)
+	}
+	if q := up.URL.RawQuery; q != "" {
+		t.RawQuery = strings.TrimSuffix(q+"&"+c.URL.RawQuery, "&")
+	}
+	return t
+}
+
+// joinPaths puts one slash between two paths, decoded and as they were written.
+func joinPaths(base, rest *url.URL) (path, raw string) {
+	join := func(a, b string) string {
+		switch {
+		case b == "":
+			return a
+		case strings.HasSuffix(a, "/"):
+			return a + strings.TrimPrefix(b, "/")
+		case strings.HasPrefix(b, "/"):
+			return a + b
+		}
+		return a + "/" + b
+	}
+	path = join(base.Path, rest.Path)
+	if base.RawPath != "" || rest.RawPath != "" {
+		raw = join(base.EscapedPath(), rest.EscapedPath())
+	}
+	return path, raw
+}
+
+// describe fills the request that policies see. The URL is built only for them.
+func (c *Call) describe(r *policy.Request, asked bool) {
+	var up *route.Upstream
+	if c.Group != nil {
+		up = c.Group.Upstream(0)
+	}
+	r.Action, r.Method, r.Tenant, r.Body, r.Key = "request", c.method(), c.Tenant, c.Scalars, c.Key
+	r.Path = c.URL.Path
+	if up != nil {
+		r.Host = up.Host
+	} else {
+		r.Host = route.Host(c.URL)
+	}
+	if r.Key == "" {
+		r.Key = r.Host
+	}
+	if asked {
+		t := c.target(up)
+		r.Path = t.Path
+		r.URL = urlText(t)
+	}
+	if c.HasPriority {
+		r.Priority = min(max(c.Priority, 0), policy.MaxPriority)
+	}
+	if c.Cost != 0 {
+		r.Cost = c.Cost
+	}
+	r.Size = 0
+	if c.hasBody() {
+		r.Size = max(c.ContentLength, -1)
+	}
+}
+
+// urlText is the URL without credentials and fragment.
+func urlText(u *url.URL) string {
+	text := u.Scheme + "://" + u.Host + u.EscapedPath()
+	if u.RawQuery != "" || u.ForceQuery {
+		text += "?" + u.RawQuery
+	}
+	return text
+}
+
+// fieldLookup shows header fields to policies.
+type fieldLookup struct{ fields http.Header }
+
+// Lookup returns a field's values joined by ", ".
+func (l *fieldLookup) Lookup(name string) (string, bool) {
+	vs, ok := l.fields[name]
+	if !ok {
+		vs, ok = l.fields[textproto.CanonicalMIMEHeaderKey(name)]
+	}
+	switch {
+	case !ok || len(vs) == 0:
+		return "", false
+	case len(vs) == 1:
+		return vs[0], true
+	}
+	return strings.Join(vs, ", "), true
+}

@@ -1,0 +1,231 @@
+package api
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"sync/atomic"
+	"time"
+
+	"github.com/gaia-host/gaia/extensions/limit"
+	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/extensions/route"
+	"github.com/gaia-host/gaia/subsystems/admission"
+)
+
+const (
+	// A refused answer is read to its end, so that its connection can be used
+	// again, if that is short and quick.
+	maxDrain  = 64 << 10
+	drainTime = 250 * time.Millisecond
+)
+
+// exchange is one call on its way, and afterwards the body of its answer.
+type exchange struct {
+	pool   *Pool
+	op     *admission.Op
+	ctx    context.Context // the caller's, with the timeout of the call
+	cancel context.CancelFunc
+	body   *replay // nil: none
+
+	stop   context.CancelFunc // of the attempt's timeout, nil none
+	sent   int64
+	res    policy.Response
+	fields fieldLookup // of the request
+	answer fieldLookup
+
+	from     io.ReadCloser // the transport's body
+	max      int64         // bytes of it, 0 no bound
+	received atomic.Int64
+	ended    atomic.Bool
+}
+
+// send makes one attempt and returns at the answer's headers.
+func (x *exchange) send(c *Call) (*http.Response, error) {
+	op := x.op
+	var up *route.Upstream
+	if i := op.Upstream(); i >= 0 && op.Group != nil {
+		up = op.Group.Upstream(i)
+	}
+	ctx := x.ctx
+	if d := op.Decision.Timeout; d > 0 {
+		ctx, x.stop = context.WithTimeout(ctx, d)
+	}
+	if c.Got1xx != nil {
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
+			if code == http.StatusSwitchingProtocols {
+				return nil
+			}
+			return c.Got1xx(code, h)
+		}})
+	}
+	req := (&http.Request{
+		Method: c.method(), URL: c.target(up), Header: headerFor(c.Header, up, op.Decision.Headers),
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}).WithContext(ctx)
+	if x.body != nil {
+		b, err := x.body.open(op.Req.Attempt == 1)
+		if err != nil {
+			return nil, err
+		}
+		req.Body, req.ContentLength, req.Trailer = b, c.ContentLength, c.Trailer
+		req.GetBody = x.reopen
+	}
+	return x.pool.transports[c.Profile].RoundTrip(req)
+}
+
+// reopen is for the transport, which sends again by itself where a kept connection
+// turned out to be dead.
+func (x *exchange) reopen() (io.ReadCloser, error) {
+	if !x.body.again() {
+		return nil, errNotKept
+	}
+	return x.body.open(false)
+}
+
+// headerFor is what the attempt sends: the caller's fields, then what policies set,
+// then the upstream's own. It is a copy unless nothing is added.
+func headerFor(h http.Header, up *route.Upstream, set []policy.Header) http.Header {
+	if len(set) == 0 && (up == nil || len(up.Headers) == 0) {
+		if h == nil {
+			return http.Header{}
+		}
+		return h
+	}
+	out := h.Clone()
+	if out == nil {
+		out = http.Header{}
+	}
+	for _, f := range set {
+		out.Set(f.Name, f.Value)
+	}
+	if up != nil {
+		for _, f := range up.Headers {
+			out.Set(f.Name, f.Value)
+		}
+	}
+	return out
+}
+
+// answered describes an attempt at its headers to the policies, and reports whether
+// it is to be made again.
+func (x *exchange) answered(res *http.Response, err error) bool {
+	now := x.pool.driver.Now()
+	x.res = policy.Response{Duration: time.Duration(max(now-x.sent, 0)), Bytes: -1}
+	if err != nil {
+		x.res.Error = kindOf(x.ctx, err)
+	} else {
+		x.answer.fields = res.Header
+		x.res.Status, x.res.Header = res.StatusCode, &x.answer
+		x.res.RetryAfter = retryAfter(now, res)
+	}
+	x.op.Replayable = x.body.again()
+	return x.pool.driver.Answered(x.op, &x.res)
+}
+
+// retryAfter is how long the upstream asked to wait, 0 where it did not.
+func retryAfter(now int64, res *http.Response) time.Duration {
+	vs := res.Header["Retry-After"]
+	if len(vs) == 0 {
+		return 0
+	}
+	f := limit.ParseFeedback(now, res.StatusCode, func(name string) (string, bool) { return vs[0], name == "Retry-After" })
+	return max(f.RetryAfter, 0)
+}
+
+// drop ends an attempt that is to be made again.
+func (x *exchange) drop(res *http.Response) {
+	if res != nil {
+		if n := res.ContentLength; n <= maxDrain {
+			timer := time.AfterFunc(drainTime, func() { _ = res.Body.Close() })
+			n, _ = io.CopyN(io.Discard, res.Body, maxDrain)
+			timer.Stop()
+			x.received.Add(n)
+		}
+		_ = res.Body.Close()
+	}
+	x.settle()
+}
+
+// settle ends the attempt in hand.
+func (x *exchange) settle() {
+	x.res.Bytes = x.received.Swap(0)
+	x.pool.received.Add(uint64(x.res.Bytes))
+	x.res.Duration = time.Duration(max(x.pool.driver.Now()-x.sent, 0))
+	x.pool.driver.Settle(x.op, &x.res)
+	if x.stop != nil {
+		x.stop()
+		x.stop = nil
+	}
+}
+
+// leave ends the call. The op goes back to its pool.
+func (x *exchange) leave() {
+	x.body.finish()
+	x.op.Free()
+	if x.cancel != nil {
+		x.cancel()
+	}
+	x.pool.leave()
+}
+
+// finish settles the last attempt, once, when its body ends, whoever notices first.
+func (x *exchange) finish(kind string) {
+	if x.ended.Swap(true) {
+		return
+	}
+	if kind != "" {
+		x.res.Error = kind
+	}
+	x.settle()
+	x.leave()
+}
+
+// Read streams the answer's body and notices its end.
+func (x *exchange) Read(b []byte) (int, error) {
+	n, err := x.from.Read(b)
+	total := x.received.Add(int64(max(n, 0)))
+	switch {
+	case x.max > 0 && total > x.max:
+		n -= int(total - x.max)
+		x.received.Store(x.max)
+		_ = x.from.Close()
+		x.finish(policy.ErrorTooLarge)
+		return max(n, 0), &Error{policy.ErrorTooLarge, ErrTooLarge}
+	case err == io.EOF:
+		x.finish("")
+	case err != nil:
+		err = &Error{kindOf(x.ctx, err), err}
+		x.finish(err.(*Error).Kind)
+	}
+	return n, err
+}
+
+// Close ends the body. One that its caller closes early has not failed, unless the
+// caller left.
+func (x *exchange) Close() error {
+	err := x.from.Close()
+	if x.ended.Load() {
+		return err
+	}
+	kind := ""
+	if x.ctx.Err() != nil {
+		kind = kindOf(x.ctx, x.ctx.Err())
+	}
+	x.finish(kind)
+	return err
+}
+
+// upgraded is the body of an answer that switched protocols.
+type upgraded struct {
+	*exchange
+	to io.Writer
+}
+
+func (u upgraded) Write(b []byte) (int, error) {
+	n, err := u.to.Write(b)
+	u.pool.sent.Add(uint64(max(n, 0)))
+	return n, err
+}
