@@ -14,8 +14,8 @@ import (
 type collector struct {
 	h *Host
 
-	build, generation, reloads, calls, faults, breaker, guests, value *prometheus.Desc
-	fields                                                            map[string][]*prometheus.Desc
+	build, generation, reloads, calls, faults, breaker, guests, value, latency *prometheus.Desc
+	fields                                                                     map[string][]*prometheus.Desc
 }
 
 func (h *Host) newRegistry() *prometheus.Registry {
@@ -31,6 +31,7 @@ func (h *Host) newRegistry() *prometheus.Registry {
 		breaker:    desc("policy_breaker_open", "1 while a policy keeps failing and is not asked.", "policy"),
 		guests:     desc("policy_guests", "Guests that a policy has.", "policy"),
 		value:      desc("policy_value", "A policy's own counters and gauges.", "policy", "name"),
+		latency:    desc("api_attempt_duration_seconds", "Time of attempts, from their start to the end of the answer."),
 		fields:     map[string][]*prometheus.Desc{},
 	}
 	for _, src := range h.Sources() {
@@ -41,7 +42,6 @@ func (h *Host) newRegistry() *prometheus.Registry {
 	}
 	r := prometheus.NewRegistry()
 	r.MustRegister(c, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	r.MustRegister(h.api.Collectors()...)
 	return r
 }
 
@@ -50,7 +50,7 @@ func (h *Host) Gatherer() prometheus.Gatherer { return h.registry }
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.build, c.generation, c.reloads, c.calls, c.faults, c.breaker, c.guests, c.value} {
+	for _, d := range []*prometheus.Desc{c.build, c.generation, c.reloads, c.calls, c.faults, c.breaker, c.guests, c.value, c.latency} {
 		ch <- d
 	}
 	for _, ds := range c.fields {
@@ -86,6 +86,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		gauge(c.guests, float64(p.Guests), p.Name)
 	}
 	c.h.natives.Metrics().Range(func(pol, name string, _ metrics.FieldKind, v float64) { gauge(c.value, v, pol, name) })
+	ch <- c.attempts()
 	for _, src := range c.h.Sources() {
 		s := src.Schema()
 		for i, v := range src.Read(make([]float64, 0, s.Len())) {
@@ -96,4 +97,15 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			}
 		}
 	}
+}
+
+// attempts is the histogram of the API pool's attempts.
+func (c *collector) attempts() prometheus.Metric {
+	var s metrics.HistogramSnapshot
+	c.h.api.Core().Latency().Snapshot(&s)
+	buckets := make(map[float64]uint64, len(s.Bounds))
+	for i, bound := range s.Bounds {
+		buckets[bound] = s.Buckets[i]
+	}
+	return prometheus.MustNewConstHistogram(c.latency, s.Count, s.Sum, buckets)
 }
