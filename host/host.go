@@ -197,7 +197,7 @@ func (h *Host) shutDown(ctx context.Context) error {
 		errs = append(errs, h.policies.Close())
 	}
 	if h.wasm != nil {
-		errs = append(errs, h.wasm.Close(context.WithoutCancel(ctx)))
+		errs = append(errs, h.wasm.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -105,7 +105,7 @@ func (c *collector) attempts() prometheus.Metric {
 	c.h.api.Core().Latency().Snapshot(&s)
 	buckets := make(map[float64]uint64, len(s.Bounds))
 	for i, bound := range s.Bounds {
-		buckets[bound] = s.Buckets[i]
+		buckets[bound.Seconds()] = s.Buckets[i]
 	}
 	return prometheus.MustNewConstHistogram(c.latency, s.Count, s.Sum, buckets)
 }

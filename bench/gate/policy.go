@@ -22,8 +22,18 @@ func newRequest() *policy.Request {
 	return &policy.Request{
 		Subsystem: policy.SubsystemAPI, Action: "request", Key: "api.example.com", Method: "GET",
 		URL: "https://api.example.com/v1/users/12345?expand=true", Host: "api.example.com", Path: "/v1/users/12345",
-		Tenant: "tenant-42", Priority: policy.DefaultPriority, Attempt: 1, Cost: 1, Size: -1, Now: now,
+		Tenant: "tenant-42", Header: class{}, Priority: policy.DefaultPriority, Attempt: 1, Cost: 1, Size: -1, Now: now,
 	}
+}
+
+// class is a request's only header field.
+type class struct{}
+
+func (class) Lookup(name string) (string, bool) {
+	if name == "x-class" {
+		return "batch", true
+	}
+	return "", false
 }
 
 // allowing is a policy in Go that lets everything through.

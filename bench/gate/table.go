@@ -1,5 +1,7 @@
 package main
 
+import "github.com/gaia-host/gaia/extensions/policy"
+
 // rows is the table, in the order in which it is measured.
 func rows() []row {
 	return []row{
@@ -10,5 +12,10 @@ func rows() []row {
 		{"limit/10k-keys", 0.6, 0, limitKeys},
 		{"limit/over-bound", 1, noAllocs, limitOverBound},
 		{"policy/slot-chain-match", 0.5, 0, slotChainMatch},
+		{"js/empty", 1, 0, jsHook(emptyHook, policy.ActionNone)},
+		{"js/take", 2, 0, jsHook(takeHook, policy.ActionNone)},
+		{"js/reads-deny", 3.6, 2, jsHook(denyHook, policy.ActionDeny)},
+		{"wasm/hook", 9, 0, wasmHook},
+		{"wasm/host-call", 6, noAllocs, wasmHostCall},
 	}
 }

@@ -129,4 +129,4 @@ func (o *offline) open(ctx context.Context, now int64, use string, s bundle.Sett
 	return p, tx.Apply()
 }
 
-func (o *offline) close() error { return o.engine.Close(context.Background()) }
+func (o *offline) close() error { return o.engine.Close() }

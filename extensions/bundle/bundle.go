@@ -188,6 +188,9 @@ func wrap(p *Policy) (*Policy, error) {
 		return nil, errors.Join(&policy.LoadError{Policy: p.Name(), File: p.Use, Message: err.Error(), Err: err}, p.Close())
 	}
 	p.Match = m
+	if p.Options.OnFailure == "" {
+		p.Options.OnFailure = policy.FailOpen
+	}
 	return p, nil
 }
 

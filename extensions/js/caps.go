@@ -62,10 +62,11 @@ func (g *guest) replace(o *goja.Object, name string, original *goja.Object, fn n
 	g.must(o.DefineDataProperty(name, f, goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE))
 }
 
-// interrupted stops a chain of built-ins that call each other once the watchdog fired.
+// interrupted ends a chain of built-ins that call each other once the watchdog fired.
+// A policy may catch what it throws: the interrupt waits right behind.
 func (g *guest) interrupted() {
 	if g.watch.cut.Load() {
-		panic(&goja.InterruptedError{})
+		panic(g.rangeError("cut off"))
 	}
 }
 

@@ -22,7 +22,11 @@ func (g *guest) fault(h policy.Hook, err error) *policy.Fault {
 	var deep *goja.StackOverflowError
 	var bug *hostPanic
 	var ex *goja.Exception
+	var late *cutOff
 	switch {
+	case errors.As(err, &late):
+		f.Kind, f.Err = policy.FaultBudget, late.why
+		g.locate(f, late.cause.Stack())
 	case errors.As(err, &bad):
 		f.Kind, f.Err = policy.FaultBadDecision, bad.error
 	case errors.As(err, &cut):
@@ -58,11 +62,8 @@ func (g *guest) locate(f *policy.Fault, frames []goja.StackFrame) {
 // guarded like a hook.
 func (g *guest) thrown(ex *goja.Exception) string {
 	text := "it threw something that has no text"
-	at := g.watch.enter(g.policy.dog.ticks(g.policy.opts.Budget))
-	_ = g.try(func() { // a value that throws again has no text
-		text = ex.Value().String()
-	})
-	g.watch.exit(at)
+	// A value that throws again, or takes too long, has no text.
+	_ = g.guarded(g.policy.dog.ticks(g.policy.opts.Budget), func() { text = ex.Value().String() })
 	if len(text) > maxMessage {
 		text = text[:maxMessage] + "..."
 	}
@@ -98,7 +99,10 @@ func (g *guest) firstPlace(err error) (place, bool) {
 	var cut *goja.InterruptedError
 	var deep *goja.StackOverflowError
 	var ex *goja.Exception
+	var late *cutOff
 	switch {
+	case errors.As(err, &late):
+		frames = late.cause.Stack()
 	case errors.As(err, &cut):
 		frames = cut.Stack()
 	case errors.As(err, &deep):

@@ -79,9 +79,7 @@ func newGuest(p *Policy) (*guest, error) {
 	if p.rand != nil {
 		rt.SetRandSource(goja.RandSource(p.rand))
 	}
-	at := g.watch.enter(p.dog.ticks(loadBudget))
-	err := g.try(func() { g.prepare(); g.load() })
-	g.watch.exit(at)
+	err := g.guarded(p.dog.ticks(loadBudget), func() { g.prepare(); g.load() })
 	g.loading = false
 	g.call.Loaded()
 	if err != nil {
@@ -216,7 +214,7 @@ func (g *guest) setHook(h policy.Hook, v goja.Value) {
 	}
 	fn, ok := o.Export().(func(goja.FunctionCall) goja.Value)
 	if !ok {
-		g.refuse(fmt.Sprintf("%s must be a function, got %s", h, kindName(v)), "")
+		g.refuse(fmt.Sprintf("%s must be a function, got a class", h), "")
 	}
 	g.hooks[h] = fn
 	args := g.args[:]
@@ -274,9 +272,7 @@ func recovered(x any) error {
 func (g *guest) ask(h policy.Hook, ticks uint64, out *policy.Decision) error {
 	g.seq++
 	g.out, g.bad = out, nil
-	at := g.watch.enter(ticks)
-	err := g.try(g.run[h])
-	g.watch.exit(at)
+	err := g.guarded(ticks, g.run[h])
 	g.out = nil
 	if g.bad != nil && err == nil {
 		err = &badDecision{g.bad}
@@ -297,9 +293,33 @@ func (e *badDecision) Unwrap() error { return e.error }
 // drain runs the jobs that promises left, under the same budget.
 func (g *guest) drain(ticks uint64) error {
 	g.calls, g.drainSoon = 0, false
+	return g.guarded(ticks, func() {
+		_, err := g.noop(goja.Undefined())
+		throw(err)
+	})
+}
+
+// cutOff marks an error that a capped built-in threw because the watchdog had fired.
+type cutOff struct {
+	why   error
+	cause *goja.Exception
+}
+
+func (e *cutOff) Error() string { return e.why.Error() }
+
+func (e *cutOff) Unwrap() error { return e.why }
+
+// guarded runs f as try does, and for so many ticks at most.
+func (g *guest) guarded(ticks uint64, f func()) error {
 	at := g.watch.enter(ticks)
-	_, err := g.noop(goja.Undefined())
-	g.watch.exit(at)
+	err := g.try(f)
+	why := g.watch.exit(at)
+	if why != nil && err != nil {
+		var ex *goja.Exception
+		if errors.As(err, &ex) {
+			return &cutOff{why: why, cause: ex}
+		}
+	}
 	return err
 }
 
@@ -308,5 +328,6 @@ func (g *guest) drain(ticks uint64) error {
 func ruined(err error) bool {
 	var interrupted *goja.InterruptedError
 	var bug *hostPanic
-	return errors.As(err, &interrupted) || errors.As(err, &bug)
+	var cut *cutOff
+	return errors.As(err, &interrupted) || errors.As(err, &bug) || errors.As(err, &cut)
 }

@@ -103,7 +103,9 @@ type place struct {
 	col  int // from 1, in bytes
 }
 
-func (p place) String() string { return p.file + ":" + strconv.Itoa(p.line) + ":" + strconv.Itoa(p.col) }
+func (p place) String() string {
+	return p.file + ":" + strconv.Itoa(p.line) + ":" + strconv.Itoa(p.col)
+}
 
 // at returns the place of a stack frame, false for native code and for gaia's own words.
 func (p *program) at(f *goja.StackFrame) (place, bool) {

@@ -173,9 +173,7 @@ func (p *Policy) readOptions(g *guest, c Config) (policy.Options, error) {
 	}
 	if g.options != nil && !goja.IsUndefined(g.options) {
 		var exported any
-		at := g.watch.enter(p.dog.ticks(loadBudget))
-		err := g.try(func() { exported = g.options.Export() })
-		g.watch.exit(at)
+		err := g.guarded(p.dog.ticks(loadBudget), func() { exported = g.options.Export() })
 		if err != nil {
 			return own, g.loadError(err)
 		}

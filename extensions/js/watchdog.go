@@ -56,6 +56,7 @@ type watch struct {
 	rt       *goja.Runtime
 	cut      atomic.Bool // read by capped built-ins, which an interrupt does not stop
 
+	why      error       // set before the deadline says fired
 	// Of the watchdog's goroutine: the run it sees and the heap when it first saw it.
 	seen uint64
 	heap uint64
@@ -119,17 +120,19 @@ func (e *watch) enter(ticks uint64) uint64 {
 }
 
 // exit ends a run. Where the watchdog fired meanwhile it waits for it to finish and
-// takes the interrupt back, for that would hit the next run.
-func (e *watch) exit(d uint64) {
+// takes the interrupt back, for that would hit the next run; it returns why it fired.
+func (e *watch) exit(d uint64) error {
 	if e.deadline.CompareAndSwap(d, watchIdle) {
-		return
+		return nil
 	}
 	for e.deadline.Load() != watchFired {
 		runtime.Gosched()
 	}
 	e.rt.ClearInterrupt()
 	e.cut.Store(false)
+	why := e.why
 	e.deadline.Store(watchIdle)
+	return why
 }
 
 func (w *watchdog) run() {
@@ -206,6 +209,7 @@ func (e *watch) fire(d uint64, why error) {
 	if !e.deadline.CompareAndSwap(d, watchFiring) {
 		return
 	}
+	e.why = why
 	e.cut.Store(true)
 	e.rt.Interrupt(why)
 	e.deadline.Store(watchFired)

@@ -96,35 +96,62 @@ func (b *streamedBody) passTrailer() {
 // end stops every read that begins from now on.
 func (b *streamedBody) end() { b.ended.Store(true) }
 
+// memory lends the buffers of a Server. The zero value is ready.
+type memory struct {
+	pools [len(bufferSizes)]sync.Pool // of *[]byte
+	large atomic.Int64                // bytes lent beyond the largest buffer
+}
+
+// bufferSizes are the sizes of the buffers that are reused.
+var bufferSizes = [...]int{8 << 10, copyBuffer, maxSmall}
+
+// get lends a buffer of at least n bytes, n <= maxSmall.
+func (m *memory) get(n int) *[]byte {
+	class := 0
+	for bufferSizes[class] < n {
+		class++
+	}
+	if b, ok := m.pools[class].Get().(*[]byte); ok {
+		return b
+	}
+	b := make([]byte, bufferSizes[class])
+	return &b
+}
+
+// put takes a buffer back.
+func (m *memory) put(b *[]byte) {
+	for class, size := range bufferSizes {
+		if len(*b) == size {
+			m.pools[class].Put(b)
+		}
+	}
+}
+
 // shortBody is a body that was read whole. Its memory is given back when the last
 // that reads it is done.
 type shortBody struct {
-	bytes   []byte
-	refs    atomic.Int32
-	counted *atomic.Int64 // nil: small
+	bytes []byte
+	memory *memory
+	lent  *[]byte // what bytes is part of; nil: of its own
+	refs  atomic.Int32
 }
 
-var smallBuffers = sync.Pool{New: func() any { b := make([]byte, maxSmall); return &b }}
-
 // readShort reads a body of n bytes, n <= maxShort. It returns nil without an error
-// where too much memory is in use already.
-func readShort(r io.Reader, n int64, sum *atomic.Int64) (*shortBody, error) {
-	b := &shortBody{}
+// where too much memory is in use already. The caller releases the body.
+func (m *memory) readShort(r io.Reader, n int64) (*shortBody, error) {
+	b := &shortBody{memory: m}
 	b.refs.Store(1)
 	if n <= maxSmall {
-		b.bytes = (*smallBuffers.Get().(*[]byte))[:n]
+		b.lent = m.get(int(n))
+		b.bytes = (*b.lent)[:n]
 	} else {
-		if sum.Add(n) > maxShortSum {
-			sum.Add(-n)
+		if m.large.Add(n) > maxShortSum {
+			m.large.Add(-n)
 			return nil, nil
 		}
-		b.bytes, b.counted = make([]byte, n), sum
+		b.bytes = make([]byte, n)
 	}
-	_, err := io.ReadFull(r, b.bytes)
-	if err == nil {
-		_, err = r.Read(make([]byte, 1)) // the end that tells the server to watch the connection
-	}
-	if err != io.EOF {
+	if _, err := io.ReadFull(r, b.bytes); err != nil {
 		b.release()
 		return nil, errClientBody
 	}
@@ -142,13 +169,12 @@ func (b *shortBody) release() {
 	if b.refs.Add(-1) > 0 {
 		return
 	}
-	if b.counted != nil {
-		b.counted.Add(-int64(len(b.bytes)))
+	if b.lent != nil {
+		b.memory.put(b.lent)
 	} else {
-		whole := b.bytes[:maxSmall]
-		smallBuffers.Put(&whole)
+		b.memory.large.Add(-int64(len(b.bytes)))
 	}
-	b.bytes = nil
+	b.bytes, b.lent = nil, nil
 }
 
 type shortReader struct {

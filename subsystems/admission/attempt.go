@@ -46,7 +46,7 @@ func (c *Core) prepare(now int64, op *Op) {
 	op.entries = op.entries[:0]
 	op.candidates = op.candidates[:0]
 	op.full = bitset{}
-	op.upstream, op.named, op.again = -1, false, false
+	op.upstream, op.again = -1, false
 	c.mu.Lock()
 	r.Stats = op.key.stats(now)
 	c.mu.Unlock()
@@ -63,7 +63,7 @@ func (c *Core) ask(now int64, op *Op) {
 		op.generation, chain = g.Number(), g.Chain()
 		chain.OnRequest(&op.Req, &op.Decision, &op.scratch)
 	}
-	if op.Group == nil || op.Decision.Action == policy.ActionDeny {
+	if op.Decision.Action == policy.ActionDeny {
 		return
 	}
 	if op.Decision.Upstream != "" {
@@ -73,7 +73,7 @@ func (c *Core) ask(now int64, op *Op) {
 		return
 	}
 	op.Decision.Upstream = ""
-	if !chain.Hooks().Has(policy.HookRoute) {
+	if op.Group == nil || !chain.Hooks().Has(policy.HookRoute) {
 		return
 	}
 	op.view = op.Group.View(op.view[:0], now)
@@ -86,11 +86,13 @@ func (c *Core) ask(now int64, op *Op) {
 
 // named chooses the upstream that a policy named, or reports that it does not exist.
 func (c *Core) named(op *Op, chain *policy.Chain, name, by string, hook policy.Hook) bool {
-	if i, ok := op.Group.ByName(name); ok {
-		op.upstream, op.named = i, true
-		op.Decision.Upstream = op.Group.Upstream(i).Name
-		op.consider(op.Decision.Upstream, WhyNamed)
-		return true
+	if op.Group != nil {
+		if i, ok := op.Group.ByName(name); ok {
+			op.upstream = i
+			op.Decision.Upstream = op.Group.Upstream(i).Name
+			op.consider(op.Decision.Upstream, WhyNamed)
+			return true
+		}
 	}
 	op.consider(name, WhyUnknown)
 	if m := blamed(chain, by, hook); m != nil && !op.dry() {

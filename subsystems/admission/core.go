@@ -73,6 +73,9 @@ func (c *Core) SetConfig(now int64, cfg Config, dst []*Op) ([]*Op, error) {
 		return dst, err
 	}
 	c.set.Store(s)
+	if !s.Breaker.Enabled {
+		c.keys.mend()
+	}
 	for level := range c.gates.byKey {
 		for _, g := range c.gates.byKey[level] {
 			dst = c.drainLocked(now, s, g, dst)

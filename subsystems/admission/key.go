@@ -87,6 +87,16 @@ func (t *keyTable) unref(k *keyState) {
 	last.next, t.idle.prev = k, k
 }
 
+// mend closes every breaker.
+func (t *keyTable) mend() {
+	for _, k := range t.byKey {
+		if k.breaker.state != breakerClosed {
+			k.breaker.turn(breakerClosed)
+		}
+	}
+	t.broken = 0
+}
+
 // stats returns the live numbers of the key, with rates and quantiles that are
 // at most staleStats old.
 func (k *keyState) stats(now int64) policy.Stats {

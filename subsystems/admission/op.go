@@ -98,8 +98,7 @@ type progress struct {
 	candidates []Candidate
 	view       []policy.Upstream
 
-	upstream int // index in Group, -1 none
-	named    bool
+	upstream int    // index in Group, -1 none
 	tried    bitset // failed in earlier attempts
 	full     bitset // passed over in this one
 

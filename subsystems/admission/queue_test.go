@@ -187,6 +187,23 @@ func TestBreakerOpensProbesAndCloses(t *testing.T) {
 	}
 }
 
+func TestDisablingTheBreakerClosesIt(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Breaker.Consecutive = 1 })
+	op := r.op("k")
+	r.begin(op, Go)
+	r.end(op, policy.Response{Status: 500})
+	r.begin(r.op("k"), Denied)
+	cfg := r.c.Config()
+	cfg.Breaker.Enabled = false
+	if _, err := r.c.SetConfig(r.now, cfg, nil); err != nil {
+		t.Fatal(err)
+	}
+	r.begin(r.op("k"), Go)
+	if n := r.c.Stats().BreakersOpen; n != 0 {
+		t.Errorf("%d breakers open", n)
+	}
+}
+
 func TestBreakerOpensAtTheRatio(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Breaker.Consecutive = 0; c.Breaker.MinRequests = 10 })
 	run := func(n int) (let int) {

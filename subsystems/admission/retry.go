@@ -75,18 +75,15 @@ func (c *Core) Answered(now int64, op *Op, res *policy.Response) bool {
 	c.fill(op, res)
 	op.Req.Now = now
 	op.answer.Reset()
-	if g := c.slot.Lease(); g != nil {
-		op.generation = g.Number()
-		g.Chain().OnResponse(&op.Req, res, &op.answer, &op.scratch)
-		g.Release()
-	}
+	c.onResponse(op, res)
 	s := c.set.Load()
 	c.learn(now, s, op, res)
 	after, ok := c.rule(op, res, &s.Retry)
 	if op.answer.Action == policy.ActionRetry {
 		after, ok = op.answer.Delay, true
 	}
-	if res.Error == policy.ErrorCanceled || !ok || !op.Replayable || op.Req.Attempt >= s.maxAttempts() || after > op.patience(now, s.MaxWait, false) || after >= op.deadlineLeft(now) {
+	if !ok || !op.Replayable || res.Error == policy.ErrorCanceled || op.Req.Attempt >= s.maxAttempts() ||
+		after > op.patience(now, s.MaxWait, false) || after >= op.deadlineLeft(now) {
 		return false
 	}
 	c.mu.Lock()
@@ -98,6 +95,16 @@ func (c *Core) Answered(now int64, op *Op, res *policy.Response) bool {
 	}
 	op.again, op.againAfter, op.againTo, op.againBy = true, after, op.answer.Upstream, op.answer.Policy
 	return true
+}
+
+func (c *Core) onResponse(op *Op, res *policy.Response) {
+	g := c.slot.Lease()
+	if g == nil {
+		return
+	}
+	defer g.Release()
+	op.generation = g.Number()
+	g.Chain().OnResponse(&op.Req, res, &op.answer, &op.scratch)
 }
 
 // learn lets the configured limit of the upstream hold back as it was asked to.

@@ -251,6 +251,19 @@ func TestUnknownUpstreamIsAFault(t *testing.T) {
 	}
 }
 
+func TestAnyUpstreamIsUnknownWithoutAGroup(t *testing.T) {
+	r := newRig(t, nil, &testPolicy{name: "p", onRequest: func(_ *policy.Request, d *policy.Decision) error {
+		d.Upstream = "a"
+		return nil
+	}})
+	op := r.op("k")
+	r.begin(op, Go)
+	if op.Upstream() != -1 || len(r.faults) != 1 || op.Decision.Upstream != "" {
+		t.Errorf("upstream %d, faults %v", op.Upstream(), r.faults)
+	}
+	r.end(op, policy.Response{Status: 200})
+}
+
 func TestOnlyByNameUpstreamsNeedAName(t *testing.T) {
 	r := newRig(t, nil)
 	op := r.op("k")

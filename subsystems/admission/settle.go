@@ -33,10 +33,7 @@ func (c *Core) Settle(now int64, op *Op, res *policy.Response, dst []*Op) []*Op 
 	}
 	c.fill(op, res)
 	op.Req.Now = now
-	if g := c.slot.Lease(); g != nil {
-		g.Chain().OnDone(&op.Req, res)
-		g.Release()
-	}
+	c.onDone(op, res)
 	op.release(now)
 	took := waitOf(now, op.sent)
 	how := outcomeOf(res)
@@ -57,6 +54,13 @@ func (c *Core) Settle(now int64, op *Op, res *policy.Response, dst []*Op) []*Op 
 	}
 	c.mu.Unlock()
 	return dst
+}
+
+func (c *Core) onDone(op *Op, res *policy.Response) {
+	if g := c.slot.Lease(); g != nil {
+		defer g.Release()
+		g.Chain().OnDone(&op.Req, res)
+	}
 }
 
 func (c *Core) settleUpstream(now int64, op *Op, took time.Duration, how outcome) {

@@ -449,7 +449,7 @@ func TestTimeouts(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	res, err := p.Do(t.Context(), &Call{URL: at("/body"), Timeout: 50 * time.Millisecond})
+	res, err := p.Do(t.Context(), &Call{URL: at("/body"), Timeout: 300 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -539,5 +539,44 @@ func TestBodyCaps(t *testing.T) {
 		if status, _ := text(t, p, c); status != 200 {
 			t.Errorf("%s: %d", name, status)
 		}
+	}
+}
+
+type dialTo struct {
+	addr string
+	seen chan string
+}
+
+func (d dialTo) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	d.seen <- addr
+	return (&net.Dialer{}).DialContext(ctx, network, d.addr)
+}
+
+func TestOwnDialerAndLiveConfig(t *testing.T) {
+	u := serve(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Host) })
+	d := dialTo{addr: u.Host, seen: make(chan string, 10)}
+	cfg := DefaultConfig()
+	p := newPool(t, nil, func(c *Config) { c.Dialer = d })
+	c := &Call{URL: parse(t, "http://Upstream.Test/")}
+	if _, body := text(t, p, c); body != "Upstream.Test" || <-d.seen != "upstream.test:80" {
+		t.Errorf("the upstream was called %q", body)
+	}
+	cfg.MaxResponseBody = 3
+	cfg.Admission.Limits.PerKey = admission.Limit{Rate: 0.001, Burst: 1}
+	if err := p.SetConfig(cfg); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Do(t.Context(), c); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("the new bound: %v", err)
+	}
+	if _, err := p.Do(t.Context(), c); IsDenied(err) == nil || IsDenied(err).Limit.Key != "upstream.test" {
+		t.Errorf("the new limit: %v", err)
+	}
+	cfg.ReplayMax = -1
+	if p.SetConfig(cfg) == nil {
+		t.Error("a negative size was accepted")
+	}
+	if _, err := New(cfg); err == nil {
+		t.Error("New accepted a negative size")
 	}
 }

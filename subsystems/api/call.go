@@ -13,8 +13,9 @@ import (
 	"github.com/gaia-host/gaia/subsystems/admission"
 )
 
-// Call is one request to send. The caller fills it in, leaves it alone until Do
-// returns, and may use it again afterwards. Do changes nothing but Result.
+// Call is one request to send. The caller fills it in and may use the Call again
+// once Do has returned; what Header, Trailer and Body refer to belongs to the
+// exchange until the answer's body has ended. Do changes nothing but Result.
 type Call struct {
 	// Key is what limits count on: the route's name. "" is the target's host.
 	Key string
@@ -30,7 +31,8 @@ type Call struct {
 	Trailer http.Header // announced; filled in by the time Body ends
 	// Body is read once, as far as the upstream wants it, and closed if it can be.
 	Body io.Reader
-	// ContentLength is the body's size, -1 unknown. It counts only with Body.
+	// ContentLength is the body's size, -1 unknown. It counts only with Body; an
+	// empty body is nil or http.NoBody.
 	ContentLength int64
 	// GetBody returns the body again for a retry. nil: the body is kept as it is
 	// read, up to replay_max.

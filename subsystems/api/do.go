@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 
@@ -37,15 +38,23 @@ func (p *Pool) Do(ctx context.Context, c *Call) (*http.Response, error) {
 		again := x.answered(res, err2)
 		switch {
 		case again:
+			p.logRetry(x, err2)
 			x.drop(res)
 			err = p.driver.Again(x.ctx, x.op)
 		case err2 != nil:
-			kind := x.res.Error
-			x.finish(kind)
+			kind := kindOf(x.ctx, err2)
+			x.finish(x.res.Error)
 			return nil, &Error{kind, err2}
 		default:
 			return x.deliver(c, res)
 		}
+	}
+}
+
+func (p *Pool) logRetry(x *exchange, err error) {
+	if p.log.Enabled(x.ctx, slog.LevelDebug) {
+		p.log.DebugContext(x.ctx, "try again", "key", x.op.Req.Key, "attempt", x.op.Req.Attempt,
+			"upstream", x.res.Upstream, "status", x.res.Status, "retry_after", x.res.RetryAfter, "error", err)
 	}
 }
 

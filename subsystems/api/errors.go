@@ -67,3 +67,9 @@ func isBroken(err error) bool {
 	}
 	return false
 }
+
+// isUnsendable recognises what net/http says of a request that it refuses to send.
+func isUnsendable(err error) bool {
+	text := err.Error()
+	return strings.HasPrefix(text, "net/http: invalid") || strings.HasPrefix(text, "http: invalid") || strings.HasPrefix(text, "unsupported protocol")
+}

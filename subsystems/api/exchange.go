@@ -116,6 +116,9 @@ func (x *exchange) answered(res *http.Response, err error) bool {
 	x.res = policy.Response{Duration: time.Duration(max(now-x.sent, 0)), Bytes: -1}
 	if err != nil {
 		x.res.Error = kindOf(x.ctx, err)
+		if isUnsendable(err) {
+			x.res.Error = policy.ErrorDenied // nothing was sent: no fault of the upstream
+		}
 	} else {
 		x.answer.fields = res.Header
 		x.res.Status, x.res.Header = res.StatusCode, &x.answer

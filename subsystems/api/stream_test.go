@@ -250,6 +250,21 @@ func TestRoundTripper(t *testing.T) {
 	}
 }
 
+func TestWhatCannotBeSentIsNoFaultOfTheUpstream(t *testing.T) {
+	u := serve(t, func(http.ResponseWriter, *http.Request) {})
+	p := newPool(t, nil, nil)
+	for range 20 {
+		for _, c := range []*Call{{URL: u, Header: http.Header{"X": {"a\r\nb"}}}, {URL: u, Header: http.Header{"a b": {"c"}}}, {URL: u, Method: "B AD"}} {
+			if _, err := p.Do(t.Context(), c); kind(err) != policy.ErrorOther {
+				t.Fatal(err)
+			}
+		}
+	}
+	if s := p.Stats(); s.BreakerOpened != 0 || s.Failed != 0 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
 func TestProfiles(t *testing.T) {
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Proto) }))
 	s.EnableHTTP2 = true

@@ -26,11 +26,17 @@ type Lease struct {
 
 // Admit dials the host of c.URL, or an upstream of c.Group, when policies and
 // limits let it go, and again where the rules allow. It is for CONNECT: no HTTP is
-// spoken. The action that policies see is "connect". Errors are those of Do.
+// spoken. The action that policies see is "connect". ctx and c.Timeout bound the
+// way to the connection, not its life. Errors are those of Do.
 func (p *Pool) Admit(ctx context.Context, c *Call) (*Lease, error) {
 	c.Result = Result{}
 	if c.URL == nil || (c.URL.Host == "" && c.Group == nil) {
 		return nil, &Error{policy.ErrorOther, errURL}
+	}
+	if c.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.Timeout)
+		defer cancel()
 	}
 	p.enter()
 	l := &Lease{pool: p, op: p.core.NewOp()}
@@ -54,11 +60,10 @@ func (p *Pool) Admit(ctx context.Context, c *Call) (*Lease, error) {
 			l.res.Status, l.res.Error = 0, kindOf(ctx, dialErr)
 		}
 		switch again := p.driver.Answered(op, &l.res); {
-		case again && dialErr != nil:
-			p.driver.Settle(op, &l.res)
-			err = p.driver.Again(ctx, op)
-		case again: // a policy wants another upstream
-			_ = conn.Close()
+		case again:
+			if conn != nil { // a policy wants another upstream
+				_ = conn.Close()
+			}
 			p.driver.Settle(op, &l.res)
 			err = p.driver.Again(ctx, op)
 		case dialErr != nil:

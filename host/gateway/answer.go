@@ -1,0 +1,140 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/subsystems/admission"
+	"github.com/gaia-host/gaia/subsystems/api"
+)
+
+// setRateLimit sets RateLimit and RateLimit-Policy as far as they are known.
+func setRateLimit(h http.Header, l *policy.LimitInfo) {
+	policyField, field := rateLimitFields(l)
+	if policyField != "" {
+		h["RateLimit-Policy"] = []string{policyField}
+	}
+	if field != "" {
+		h["RateLimit"] = []string{field}
+	}
+}
+
+// answer sends a problem.
+func (x *exchange) answer(p *problem) {
+	lent := x.s.memory.get(0)
+	body := p.append((*lent)[:0])
+	h := x.w.Header()
+	h["Content-Type"] = []string{"application/problem+json"}
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	if d := p.denial; d != nil {
+		if d.RetryAfter > 0 {
+			h["Retry-After"] = []string{strconv.FormatInt(int64(roundUp(d.RetryAfter, time.Second)), 10)}
+		}
+		setRateLimit(h, &d.Limit)
+	}
+	if w := waitField(x.call.Result.Waited); w != "" {
+		h["Gaia-Wait"] = []string{w}
+	}
+	x.closeUnread(h)
+	x.w.WriteHeader(p.status)
+	_, _ = x.w.Write(body) // a client that has left is nobody to tell
+	x.s.memory.put(lent)
+}
+
+// fail answers a call that brought no answer. It panics with http.ErrAbortHandler
+// where the client has left.
+func (x *exchange) fail(err error) {
+	switch x.bodyState() {
+	case bodyLarge:
+		x.answer(x.tooLarge())
+		return
+	case bodyBad:
+		x.answer(badBody())
+		return
+	}
+	if d := api.IsDenied(err); d != nil {
+		x.answer(x.denied(&d.Denial))
+		return
+	}
+	var e *api.Error
+	kind := policy.ErrorOther
+	switch {
+	case errors.As(err, &e):
+		kind = e.Kind
+	case errors.Is(err, context.DeadlineExceeded):
+		kind = policy.ErrorTimeout
+	case errors.Is(err, context.Canceled):
+		kind = policy.ErrorCanceled
+	}
+	if kind == policy.ErrorCanceled && x.r.Context().Err() != nil {
+		panic(http.ErrAbortHandler)
+	}
+	x.answer(x.upstreamFailed(kind, err))
+}
+
+// denied is the answer to a request that was not let go.
+func (x *exchange) denied(d *admission.Denial) *problem {
+	p := &problem{status: d.Status, kind: problemDenied, title: "denied", detail: d.Reason, denial: d, now: x.s.clock()}
+	switch {
+	case p.detail != "":
+	case d.Policy != "":
+		p.detail = "the policy " + d.Policy + " denied the request"
+	default:
+		p.detail = "the request was denied"
+	}
+	return p
+}
+
+// maxCause bounds what an answer quotes of a failure: an upstream wrote part of it.
+const maxCause = 200
+
+// upstreamFailed is the answer to a request that went and failed.
+func (x *exchange) upstreamFailed(kind string, err error) *problem {
+	p := &problem{status: http.StatusBadGateway, kind: problemUpstream, title: "the upstream failed", cause: kind}
+	who := x.call.Key
+	if x.call.Result.Upstream != "" && x.call.Result.Upstream != who {
+		who += ": upstream " + x.call.Result.Upstream
+	}
+	switch kind {
+	case policy.ErrorTimeout:
+		p.status, p.kind, p.title = http.StatusGatewayTimeout, problemTimeout, "the upstream is late"
+	case policy.ErrorRefused:
+		p.title = "the upstream cannot be reached"
+	case policy.ErrorTooLarge:
+		p.title = "the upstream's answer is too large"
+	}
+	if cause := causeOf(err); cause != "" {
+		p.detail = who + ": " + cause
+	} else {
+		p.detail = who
+	}
+	return p
+}
+
+// causeOf is the text of the innermost error that says something by itself. No error
+// of a transport quotes a URL or a field's value.
+func causeOf(err error) string {
+	var e *api.Error
+	if errors.As(err, &e) {
+		err = e.Err
+	}
+	text := err.Error()
+	if len(text) > maxCause {
+		text = text[:maxCause] + "..."
+	}
+	return text
+}
+
+func badBody() *problem {
+	return &problem{status: http.StatusBadRequest, kind: problemBadRequest, title: "the request body could not be read",
+		detail: "the body is malformed, or ended before its announced length"}
+}
+
+func (x *exchange) tooLarge() *problem {
+	return &problem{status: http.StatusRequestEntityTooLarge, kind: problemTooLarge, title: "the request body is too large",
+		detail: "the bound is " + strconv.FormatInt(x.set.maxBody, 10) + " bytes", hint: "raise gateway.max_request_body"}
+}

@@ -1,0 +1,320 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/subsystems/api"
+)
+
+// lingering is how long the rest of a body is still taken in after an answer that
+// did not need it, so that the client reads the answer before the connection ends.
+const lingering = 500 * time.Millisecond
+
+// closeField is the value of Connection on the last answer of a connection.
+var closeField = []string{"close"}
+
+// exchange is one request on its way. It is not reused: the goroutines of a
+// transport may hold on to it after the handler has returned.
+type exchange struct {
+	s   *Server
+	set *settings
+	w   http.ResponseWriter
+	r   *http.Request
+
+	call    api.Call
+	url     url.URL
+	steer   steering
+	short   *shortBody    // the body, read; nil otherwise
+	stream  *streamedBody // the body, unread; nil otherwise
+	unread  bool          // there is a body and nothing has read it
+	interim struct {
+		mu   sync.Mutex
+		over bool // the final answer begins; guarded by mu
+	}
+}
+
+// ServeHTTP answers one request. It is the only entry from net/http.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.active.Add(1)
+	defer s.active.Done()
+	x := &exchange{s: s, set: s.live.Load(), w: w, r: r}
+	if r.ContentLength != 0 {
+		// Or net/http would read what is left of the body before it lets an
+		// answer through, and no answer could come before the body's end.
+		x.unread = true
+		_ = w.(interface{ EnableFullDuplex() error }).EnableFullDuplex()
+		defer x.endBody()
+	}
+	var p *problem
+	switch {
+	case r.Method == http.MethodConnect:
+		x.connect()
+		return
+	case strings.HasPrefix(r.RequestURI, "/"):
+		p = x.route()
+	default:
+		p = x.forward()
+	}
+	if p == nil {
+		p = x.prepare()
+	}
+	if p != nil {
+		x.answer(p)
+		return
+	}
+	x.do()
+}
+
+// route finds the route of an origin-form request.
+func (x *exchange) route() *problem {
+	path, query, asked := splitTarget(x.r.RequestURI)
+	if p := x.admitted(); p != nil {
+		return p
+	}
+	e := x.set.table.find(x.r.Host, path)
+	switch {
+	case e == nil:
+		return &problem{status: http.StatusNotFound, kind: problemNoRoute, title: "no route serves this path", detail: x.set.table.list()}
+	case e.loop:
+		return loopProblem("the route " + e.Name)
+	}
+	x.call.Key, x.call.Group = e.Name, e.Group
+	plain := x.r.URL.Path
+	if e.StripPrefix {
+		plain = plain[min(e.decoded-1, len(plain)):]
+		if plain == "" {
+			plain = "/"
+		}
+	}
+	x.target(e.rest(path), plain, query, asked)
+	return nil
+}
+
+// admitted checks who asks: routes spend the operator's keys.
+func (x *exchange) admitted() *problem {
+	if !x.set.hosts.allows(x.r.Host) {
+		return &problem{status: http.StatusMisdirectedRequest, kind: problemHost, title: "this Host is not served",
+			detail: "routes answer to loopback names and addresses, the listen address and the hosts of routes, not to " + quoted(x.r.Host),
+			hint:   "add it to allowed_hosts if it is meant for this gateway"}
+	}
+	h := x.r.Header
+	if crossSite(x.r.Method, first(h["Sec-Fetch-Site"]), first(h["Origin"]), x.r.Host) {
+		return &problem{status: http.StatusForbidden, kind: problemCrossSite, title: "cross-site requests are refused",
+			detail: "a browser sent this request on behalf of another site, and routes spend the operator's keys"}
+	}
+	return nil
+}
+
+// forward takes an absolute-form request.
+func (x *exchange) forward() *problem {
+	u := x.r.URL
+	switch {
+	case x.r.RequestURI == "*" || u.Scheme == "" || u.Host == "" || u.Hostname() == "":
+		return badTarget("want a path or an absolute http:// URL with a host")
+	case !x.set.forward:
+		return forwardOff(http.StatusForbidden)
+	case u.Scheme == "https":
+		p := badTarget("https:// cannot be forwarded without a tunnel")
+		p.hint = "send CONNECT, as HTTPS_PROXY does; or pace each request with --route NAME=https://" + u.Host + " and the base URL it prints"
+		return p
+	case u.Scheme != "http":
+		return badTarget("only http:// is forwarded")
+	case u.User != nil:
+		return badTarget("credentials do not belong in the target; send Authorization")
+	}
+	if x.s.self.Load().has(authority(u)) {
+		return loopProblem("the target " + quoted(u.Host))
+	}
+	x.call.Key = keyOf(u.Host, "80")
+	x.url.Scheme, x.url.Host = "http", u.Host
+	path, query, asked := splitTarget(absolutePath(x.r.RequestURI))
+	plain := u.Path
+	if plain == "" {
+		plain = "/"
+	}
+	x.target(path, plain, query, asked)
+	return nil
+}
+
+// target fills in what follows the authority.
+func (x *exchange) target(raw, plain, query string, asked bool) {
+	outPath(&x.url, raw, plain, x.r.URL.RawPath != "")
+	x.url.RawQuery, x.url.ForceQuery = query, asked && query == ""
+}
+
+// prepare reads what the caller says about its request, and its body if that is short.
+func (x *exchange) prepare() *problem {
+	r, c := x.r, &x.call
+	if fault := x.steer.take(r.Header); fault != "" {
+		return &problem{status: http.StatusBadRequest, kind: problemBadRequest, title: "a Gaia field is wrong", detail: fault}
+	}
+	c.Method, c.URL, c.Header = r.Method, &x.url, r.Header
+	c.Tenant, c.Priority, c.HasPriority = x.steer.tenant, x.steer.priority, x.steer.hasPriority
+	c.Cost, c.Timeout = x.steer.cost, x.steer.timeout
+	c.Got1xx = x.passInterim
+	if r.ContentLength == 0 {
+		delete(r.Header, "Expect")
+		return nil
+	}
+	return x.prepareBody()
+}
+
+// prepareBody reads a short body of known length, so that the server watches the
+// connection while the request is held. One that the upstream is to be asked for
+// first is left alone.
+func (x *exchange) prepareBody() *problem {
+	r, c := x.r, &x.call
+	if x.set.maxBody > 0 && r.ContentLength > x.set.maxBody {
+		return x.tooLarge()
+	}
+	c.ContentLength = r.ContentLength
+	if n := r.ContentLength; n > 0 && n <= maxShort && !x.steer.expect {
+		body, err := x.s.memory.readShort(r.Body, n)
+		if err != nil {
+			return badBody()
+		}
+		if body != nil {
+			x.short, x.unread = body, false
+			c.Body = body.reader()
+			c.GetBody = func() (io.ReadCloser, error) { return body.reader(), nil }
+			return nil
+		}
+	}
+	b := &streamedBody{from: r.Body, left: -1}
+	if x.set.maxBody > 0 {
+		b.left = x.set.maxBody
+	}
+	if len(r.Trailer) > 0 {
+		b.declared = make(http.Header, len(r.Trailer))
+		for name := range r.Trailer {
+			b.declared[name] = nil
+		}
+		b.arrived = func() http.Header { return r.Trailer }
+		c.Trailer = b.declared
+	}
+	x.stream, c.Body = b, b
+	return nil
+}
+
+// do sends the request when it may go and passes the answer on.
+func (x *exchange) do() {
+	ctx := x.r.Context()
+	if x.stream != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		x.stream.cancel = cancel
+	}
+	res, err := x.s.pool.Do(ctx, &x.call)
+	x.interim.mu.Lock()
+	x.interim.over = true
+	x.interim.mu.Unlock()
+	switch {
+	case err != nil:
+		x.fail(err)
+	case res.StatusCode == http.StatusSwitchingProtocols:
+		x.upgrade(res)
+	case res.StatusCode < http.StatusOK:
+		_ = res.Body.Close() // it is no answer
+		x.answer(x.upstreamFailed(policy.ErrorOther, errNoAnswer))
+	default:
+		x.passAnswer(res)
+	}
+}
+
+var errNoAnswer = errors.New("the upstream's status is not that of an answer")
+
+// passInterim passes an informational answer on. The server sends 100 by itself,
+// when the upstream begins to read.
+func (x *exchange) passInterim(code int, fields textproto.MIMEHeader) error {
+	if code == http.StatusContinue || !x.r.ProtoAtLeast(1, 1) {
+		return nil
+	}
+	x.interim.mu.Lock()
+	defer x.interim.mu.Unlock()
+	if x.interim.over {
+		return nil
+	}
+	h := x.w.Header()
+	stripAnswer(http.Header(fields))
+	for name, values := range fields {
+		h[name] = values
+	}
+	x.w.WriteHeader(code)
+	clear(h)
+	return nil
+}
+
+// bodyState says how reading the body went.
+func (x *exchange) bodyState() bodyState {
+	switch {
+	case x.stream != nil:
+		return bodyState(x.stream.state.Load())
+	case x.unread:
+		return bodyOpen
+	}
+	return bodyDone
+}
+
+// closeUnread ends the connection after an answer that comes before the body's
+// proper end: nothing that follows may be taken for a request.
+func (x *exchange) closeUnread(h http.Header) {
+	if x.bodyState() != bodyDone {
+		h["Connection"] = closeField
+	}
+}
+
+// endBody makes sure that nothing reads the body any more, and that net/http does
+// not wait long for the rest of it.
+func (x *exchange) endBody() {
+	if x.short != nil {
+		x.short.release()
+	}
+	if x.stream != nil {
+		x.stream.end()
+	}
+	if x.bodyState() != bodyDone {
+		if d, ok := x.w.(interface{ SetReadDeadline(time.Time) error }); ok {
+			_ = d.SetReadDeadline(time.Now().Add(lingering)) // a hijacked connection has none
+		}
+	}
+}
+
+func badTarget(detail string) *problem {
+	return &problem{status: http.StatusBadRequest, kind: problemBadTarget, title: "the request target is not served", detail: detail}
+}
+
+func forwardOff(status int) *problem {
+	return &problem{status: status, kind: problemNoForward, title: "the forward proxy is off",
+		detail: "this gateway serves its routes only", hint: "set gateway.forward_proxy: true"}
+}
+
+func loopProblem(what string) *problem {
+	return &problem{status: http.StatusLoopDetected, kind: problemLoop, title: "a request of the gateway to itself",
+		detail: what + " leads back to this gateway"}
+}
+
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
+}
+
+// quoted is a text of the caller, bounded, for an answer to it.
+func quoted(s string) string {
+	const most = 100
+	if len(s) > most {
+		s = s[:most] + "..."
+	}
+	return `"` + s + `"`
+}
