@@ -155,6 +155,6 @@ func againstFresh(e effort, ours measure.Op, name string) (outcome, error) {
 		return outcome{}, err
 	}
 	res, err := measure.Interleave(e.plan(), measure.Ratio,
-		measure.Serial(ours, e.Sample), measure.Serial(alternate(readFresh), e.Sample))
+		measure.Serial(ours, e.Garbage), measure.Serial(alternate(readFresh), e.Garbage))
 	return compared(res, allocs, name, "fresh map"), err
 }

@@ -100,6 +100,6 @@ func againstGoja(e effort, ours measure.Op, name string) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	res, err := measure.Interleave(e.plan(), measure.Ratio, measure.Serial(ours, e.Sample), measure.Serial(theirs, e.Sample))
+	res, err := measure.Interleave(e.plan(), measure.Ratio, measure.Serial(ours, e.Garbage), measure.Serial(theirs, e.Garbage))
 	return compared(res, allocs, name, "raw goja call"), err
 }

@@ -14,7 +14,8 @@ import (
 // effort says how much of everything a row measures.
 type effort struct {
 	Repeat   int           // interleaved repeats wanted
-	Sample   time.Duration // length of one sample where one process is measured
+	Sample   time.Duration // length of one sample of what allocates nothing
+	Garbage  time.Duration // length of one where a side keeps the garbage collector busy: several of its rounds
 	Limit    time.Duration // for the repeats of one row
 	Allocs   int           // operations over which allocations are counted
 	Requests int           // in one sample where several processes take part
@@ -22,7 +23,7 @@ type effort struct {
 }
 
 // fullEffort is what the gate takes unless told otherwise.
-var fullEffort = effort{Repeat: 41, Sample: 3 * time.Millisecond, Limit: 12 * time.Second, Allocs: 20_000, Requests: 4000, Over: time.Second}
+var fullEffort = effort{Repeat: 41, Sample: 3 * time.Millisecond, Garbage: 25 * time.Millisecond, Limit: 12 * time.Second, Allocs: 20_000, Requests: 4000, Over: time.Second}
 
 // plan is what a row within this process takes.
 func (e effort) plan() measure.Plan { return measure.Plan{Turns: e.Repeat, Limit: e.Limit} }

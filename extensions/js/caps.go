@@ -3,6 +3,7 @@ package js
 import (
 	"math"
 	"strconv"
+	"strings"
 
 	"github.com/dop251/goja"
 )
@@ -406,40 +407,53 @@ func (g *guest) replacer(v goja.Value) (user goja.Callable, listed map[string]bo
 	return nil, listed
 }
 
-// capBuffers bounds the bytes of one buffer. Each class gets another constructor with
-// the same prototype and static methods: goja's instanceof refuses a Proxy.
+// capBuffers bounds the bytes of one buffer. A class that the policy does not name is
+// taken away, for most name none and each costs a guest some KiB. Uint8Array stays: state
+// gives such values.
 func (g *guest) capBuffers(global *goja.Object) {
-	for name, size := range map[string]int64{"ArrayBuffer": 1, "Int8Array": 1, "Uint8Array": 1, "Uint8ClampedArray": 1, "Int16Array": 2, "Uint16Array": 2,
-		"Int32Array": 4, "Uint32Array": 4, "Float32Array": 4, "Float64Array": 8, "BigInt64Array": 8, "BigUint64Array": 8} {
-		class, ok := global.Get(name).(*goja.Object)
-		if !ok {
+	code := string(g.policy.program.bundle.Code)
+	for name, size := range bufferSizes {
+		if name != "Uint8Array" && !strings.Contains(code, name) {
+			g.must(global.Delete(name))
 			continue
 		}
-		proto := class.Get("prototype").ToObject(g.rt)
-		capped := g.rt.ToValue(func(call goja.ConstructorCall) *goja.Object {
-			g.checkBuffer(name, size, call.Arguments)
-			o, err := g.rt.New(class, call.Arguments...)
-			throw(err)
-			if call.NewTarget != nil { // of a class that extends this one
-				if own, ok := call.NewTarget.Get("prototype").(*goja.Object); ok && own != proto {
-					g.must(o.SetPrototype(own))
-				}
-			}
-			return o
-		}).ToObject(g.rt)
-		g.must(capped.SetPrototype(class.Prototype()))
-		for _, static := range class.GetOwnPropertyNames() {
-			if static != "length" {
-				g.must(capped.DefineDataProperty(static, class.Get(static), goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_FALSE))
-			}
-		}
-		g.must(proto.DefineDataProperty("constructor", capped, goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE))
-		g.must(global.DefineDataProperty(name, capped, goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE))
+		class := global.Get(name).ToObject(g.rt)
 		if name == "Uint8Array" {
-			g.errors.bytes = class
+			g.bytes = class
 		}
+		capped := g.cappedClass(name, size, class)
+		g.must(global.DefineDataProperty(name, capped, goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE))
 	}
 }
+
+// cappedClass is a constructor with the prototype and the static methods of one of
+// goja's, which it takes the place of. (goja's instanceof refuses a Proxy.)
+func (g *guest) cappedClass(name string, size int64, class *goja.Object) *goja.Object {
+	proto := class.Get("prototype").ToObject(g.rt)
+	capped := g.rt.ToValue(func(call goja.ConstructorCall) *goja.Object {
+		g.checkBuffer(name, size, call.Arguments)
+		o, err := g.rt.New(class, call.Arguments...)
+		throw(err)
+		if call.NewTarget != nil { // of a class that extends this one
+			if own, ok := call.NewTarget.Get("prototype").(*goja.Object); ok && own != proto {
+				g.must(o.SetPrototype(own))
+			}
+		}
+		return o
+	}).ToObject(g.rt)
+	g.must(capped.SetPrototype(class.Prototype()))
+	for _, static := range class.GetOwnPropertyNames() {
+		if static != "length" {
+			g.must(capped.DefineDataProperty(static, class.Get(static), goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_FALSE))
+		}
+	}
+	g.must(proto.DefineDataProperty("constructor", capped, goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE))
+	return capped
+}
+
+// bufferSizes are the bytes of an element; the table is never changed.
+var bufferSizes = map[string]int64{"ArrayBuffer": 1, "Int8Array": 1, "Uint8Array": 1, "Uint8ClampedArray": 1, "Int16Array": 2, "Uint16Array": 2,
+	"Int32Array": 4, "Uint32Array": 4, "Float32Array": 4, "Float64Array": 8, "BigInt64Array": 8, "BigUint64Array": 8}
 
 func (g *guest) checkBuffer(name string, size int64, args []goja.Value) {
 	if len(args) == 0 {

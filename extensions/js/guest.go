@@ -63,7 +63,8 @@ type guest struct {
 	jsonFn    goja.Callable
 	refType   reflect.Type
 	bytesType reflect.Type
-	errors    struct{ typ, rng, plain, bytes *goja.Object }
+	errors    struct{ typ, rng, plain *goja.Object }
+	bytes     *goja.Object // Uint8Array
 }
 
 // newGuest makes a runtime and runs the module scope in it, within the load budget.
@@ -93,7 +94,7 @@ func newGuest(p *Policy) (*guest, error) {
 func (g *guest) prepare() {
 	global := g.rt.GlobalObject()
 	class := func(name string) *goja.Object { return global.Get(name).ToObject(g.rt) }
-	g.errors.typ, g.errors.rng, g.errors.plain, g.errors.bytes = class("TypeError"), class("RangeError"), class("Error"), class("Uint8Array")
+	g.errors.typ, g.errors.rng, g.errors.plain = class("TypeError"), class("RangeError"), class("Error")
 	g.freezeFn, _ = goja.AssertFunction(class("Object").Get("freeze"))
 	g.capBuiltins()
 	g.makeViews()

@@ -123,7 +123,7 @@ func (g *guest) fromState(v state.Value) goja.Value {
 	case state.KindBool:
 		return g.truth(v.Num != 0)
 	case state.KindBytes:
-		o, err := g.rt.New(g.errors.bytes, g.rt.ToValue(g.rt.NewArrayBuffer([]byte(v.Text))))
+		o, err := g.rt.New(g.bytes, g.rt.ToValue(g.rt.NewArrayBuffer([]byte(v.Text))))
 		if err != nil {
 			panic(err)
 		}

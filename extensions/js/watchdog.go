@@ -56,7 +56,7 @@ type watch struct {
 	rt       *goja.Runtime
 	cut      atomic.Bool // read by capped built-ins, which an interrupt does not stop
 
-	why      error       // set before the deadline says fired
+	why error // set before the deadline says fired
 	// Of the watchdog's goroutine: the run it sees and the heap when it first saw it.
 	seen uint64
 	heap uint64

@@ -49,6 +49,7 @@ func (m module) bytes() []byte {
 		typeOf[signature] = types.n - 1
 		return types.n - 1
 	}
+	imported := 0
 	for _, imp := range m.imports {
 		name, signature, _ := strings.Cut(imp, " ")
 		mod, field, _ := strings.Cut(name, ".")
@@ -57,12 +58,13 @@ func (m module) bytes() []byte {
 			imports.add(str(mod) + str(field) + "\x02\x00\x01")
 		default:
 			imports.add(str(mod) + str(field) + "\x00" + leb(typ(signature)))
+			imported++
 		}
 	}
 	define := func(signature, body string) int {
 		funcs.add(leb(typ(signature)))
 		code.add(str("\x00" + body + "\x0b"))
-		return imports.n + funcs.n - 1
+		return imported + funcs.n - 1
 	}
 	for _, d := range defaultBodies {
 		body, signature := d.code, d.signature

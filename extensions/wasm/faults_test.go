@@ -34,7 +34,7 @@ func TestFaults(t *testing.T) {
 		{"/length", policy.FaultTrap, "outside of the memory"},
 		{"/answer/long", policy.FaultBadDecision, "records of 4294967295 bytes"},
 	}
-	p := open(t, "faults.wasm", Config{MemoryPages: 64})
+	p := open(t, "faults.wasm", Config{MemoryPages: 32})
 	req, d := request(), policy.Decision{}
 	for _, c := range cases {
 		fastest := time.Hour

@@ -121,7 +121,7 @@ func (g *guest) cause(err error, message string) (policy.FaultKind, error) {
 // splitTrace takes the first line of an error of wazero, and its frames, one a line.
 func splitTrace(err error) (message, stack string) {
 	message, rest, _ := strings.Cut(err.Error(), "\n")
-	message = strings.TrimPrefix(message, "wasm error: ")
+	message = strings.Replace(message, "wasm error: ", "", 1)
 	message = strings.TrimSuffix(message, " (recovered by wazero)")
 	_, frames, found := strings.Cut("\n"+rest, "wasm stack trace:\n")
 	if !found {

@@ -105,7 +105,7 @@ func (g *guest) limiter(id uint64) (*natives.Limiter, error) {
 	return ls[uint32(id)].limiter, nil
 }
 
-// arg reads a key; one of length -1 is the request's. keyTooLong is set for one that is no key.
+// arg reads a key; one of length -1 is the request's.
 func (g *guest) arg(ptr, n uint64) (a natives.Arg, err error) {
 	if int32(n) == -1 {
 		return a, nil
@@ -155,17 +155,16 @@ func limiterAdmit(g *guest, s []uint64) {
 		s[0] = uint64(int64(g.refuse(err)))
 		return
 	}
-	if g.call.Request() == nil { // the key is a view of the guest's memory, and nothing is decided here
-		g.handles = g.handles[:n-1]
+	switch {
+	case g.call.Request() == nil: // a tick decides nothing, and the key is a view of the guest's memory
 		s[0] = pack(&h.decision, 0)
-		return
-	}
-	if n > handleMask {
+		h.decision = policy.Decision{}
+	case n > handleMask:
 		s[0] = pack(&h.decision, 0)
-		return
+	default:
+		h.word = pack(&h.decision, n)
+		s[0] = h.word
 	}
-	h.word = pack(&h.decision, n)
-	s[0] = h.word
 }
 
 func limiterTake(g *guest, s []uint64) {

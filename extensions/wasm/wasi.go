@@ -29,9 +29,9 @@ const (
 	charDevice       = 2
 )
 
-// wasiDefs are stubs: no arguments, no environment, no files; standard output and error are logged; the clock is the hook's;
-// sleeping returns at once; randomness is a fixed sequence for each instance, so that a run can be repeated, and therefore no
-// secret.
+// wasiDefs are stubs: no arguments, no environment, no files; standard output and error are logged; the clock is the hook's (and
+// never 0, which Go's runtime takes for a broken one); sleeping returns at once; randomness is the same fixed sequence in each
+// instance, so that a run can be repeated: it is no secret.
 func wasiDefs() map[string]hostDef {
 	badF := func(_ *guest, s []uint64) { s[0] = wasiBadF }
 	std := func(_ *guest, s []uint64) {
@@ -48,7 +48,7 @@ func wasiDefs() map[string]hostDef {
 	add("args_sizes_get", wasiSizes, "i32", "i32")
 	add("environ_get", func(_ *guest, s []uint64) { s[0] = wasiOK }, "i32", "i32")
 	add("environ_sizes_get", wasiSizes, "i32", "i32")
-	add("clock_time_get", func(g *guest, s []uint64) { g.wasiTime(s, 2, uint64(g.call.Now())) }, "i32", "i64", "i32")
+	add("clock_time_get", func(g *guest, s []uint64) { g.wasiTime(s, 2, uint64(max(g.call.Now(), 1))) }, "i32", "i64", "i32")
 	add("clock_res_get", func(g *guest, s []uint64) { g.wasiTime(s, 1, 1) }, "i32", "i32")
 	add("random_get", wasiRandom, "i32", "i32")
 	add("sched_yield", func(_ *guest, s []uint64) { s[0] = wasiOK })

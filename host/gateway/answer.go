@@ -25,7 +25,8 @@ func setRateLimit(h http.Header, l *policy.LimitInfo) {
 
 // answer sends a problem.
 func (x *exchange) answer(p *problem) {
-	lent := x.s.memory.get(0)
+	x.drainBody()
+	lent := x.s.memory.get(smallBuffer)
 	body := p.append((*lent)[:0])
 	h := x.w.Header()
 	h["Content-Type"] = []string{"application/problem+json"}

@@ -1,24 +1,28 @@
 package gateway
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/gaia-host/gaia/subsystems/api"
 )
 
 const (
-	// maxShort is the longest body that is read before anything is asked, so that
-	// the client's leaving is noticed while its request is held.
-	maxShort = 1 << 20
-	// maxSmall is how much of it is kept in reused buffers and counted nowhere.
-	maxSmall = 64 << 10
-	// maxShortSum bounds the memory of the bodies between the two.
-	maxShortSum = 64 << 20
+	// maxAhead is the longest body that is read while its request is held, so that
+	// the client's leaving is noticed; maxAheadSum bounds all of them together.
+	maxAhead    = 1 << 20
+	maxAheadSum = 64 << 20
+	// aheadAfter is how long a request may go without its body being asked for
+	// before it counts as held.
+	aheadAfter = 5 * time.Millisecond
+	// maxDrained is the longest body that is taken in before an answer that does
+	// not need it, so that the connection can be used again.
+	maxDrained = 64 << 10
+	drainFor   = 50 * time.Millisecond
 )
 
 // bodyState says how reading the client's body went.
@@ -26,44 +30,95 @@ type bodyState int32
 
 const (
 	bodyOpen  bodyState = iota // not read to its end
-	bodyDone                   // read to a proper end, or there is none
+	bodyDone                   // read to a proper end
 	bodyBad                    // malformed, or the client left
 	bodyLarge                  // longer than the bound
 )
 
-// errClientBody is what an attempt sees of a body that was malformed or cut.
-var errClientBody = errors.New("gateway: the client's body could not be read")
+// bodyError is what an attempt sees of a body that failed on the client's side. To
+// api it is of the kind too_large, which is no failure of an upstream.
+type bodyError string
 
-// tooLargeError is what an attempt sees of a body beyond the bound. It is api's
-// kind too_large, which is no failure of an upstream.
-type tooLargeError struct{}
+const (
+	errBodyBad   = bodyError("gateway: the client's body could not be read")
+	errBodyLarge = bodyError("gateway: the client's body is too large")
+)
 
-func (tooLargeError) Error() string        { return "gateway: the request body is too large" }
-func (tooLargeError) Is(target error) bool { return target == api.ErrTooLarge }
+var errBodyOver = errors.New("gateway: the request is over")
 
-// streamedBody is a client's body on its way to the upstream. The transport reads it
+func (e bodyError) Error() string        { return string(e) }
+func (e bodyError) Is(target error) bool { return target == api.ErrTooLarge }
+
+// clientBody is a client's body on its way to the upstream. The transport reads it
 // on a goroutine of its own, which may outlive the handler: end stops it.
-type streamedBody struct {
-	from     io.Reader
-	left     int64       // bytes until the bound; below 0: none
-	declared http.Header // the trailer sent on, its fields known in advance; nil none
-	arrived  func() http.Header
-	cancel   context.CancelFunc
-	state    atomic.Int32 // a bodyState
-	ended    atomic.Bool
+type clientBody struct {
+	from    io.Reader
+	length  int64 // -1 unknown
+	expect  bool  // the client waits to be asked for it
+	state   atomic.Int32
+	memory  *memory
+	trailer http.Header // sent on: the fields declared; nil none
+	arrived func() http.Header
+
+	mu       sync.Mutex // guards what follows
+	more     sync.Cond
+	left     int64  // bytes until the bound; below 0: none
+	begun    bool   // somebody has asked for it
+	pumping  bool   // it is being read ahead
+	ahead    []byte // read ahead and not taken yet
+	err      error  // how it ended, once ahead is taken
+	timer    *time.Timer
+	over     bool
+	reserved int64 // of memory
 }
 
-// Read implements io.Reader. What the client got wrong ends the call, so that it is
-// not counted as the upstream's failure.
-func (b *streamedBody) Read(p []byte) (int, error) {
-	if b.ended.Load() {
-		return 0, errClientBody
+func newClientBody(r *http.Request, m *memory) *clientBody {
+	b := &clientBody{from: r.Body, length: r.ContentLength, expect: len(r.Header["Expect"]) > 0, memory: m, left: -1}
+	b.more.L = &b.mu
+	if len(r.Trailer) > 0 {
+		b.trailer = make(http.Header, len(r.Trailer))
+		for name := range r.Trailer {
+			b.trailer[name] = nil
+		}
+		b.arrived = func() http.Header { return r.Trailer }
 	}
+	return b
+}
+
+// Read implements io.Reader.
+func (b *clientBody) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.begun = true
+	for b.pumping && len(b.ahead) == 0 && !b.over {
+		b.more.Wait()
+	}
+	switch {
+	case b.over:
+		return 0, errBodyOver
+	case len(b.ahead) > 0:
+		n := copy(p, b.ahead)
+		b.ahead = b.ahead[n:]
+		if len(b.ahead) > 0 || b.pumping {
+			return n, nil
+		}
+		return n, b.err
+	case b.err != nil:
+		return 0, b.err
+	}
+	b.mu.Unlock()
 	n, err := b.from.Read(p)
+	b.mu.Lock()
+	return b.tookLocked(n, err)
+}
+
+// tookLocked judges what one read of the client brought.
+func (b *clientBody) tookLocked(n int, err error) (int, error) {
 	if b.left >= 0 {
 		if int64(n) > b.left {
 			b.state.Store(int32(bodyLarge))
-			return 0, tooLargeError{}
+			b.err = errBodyLarge
+			return 0, b.err
 		}
 		b.left -= int64(n)
 	}
@@ -71,140 +126,95 @@ func (b *streamedBody) Read(p []byte) (int, error) {
 	case err == io.EOF:
 		b.passTrailer()
 		b.state.Store(int32(bodyDone))
+		b.err = io.EOF
 	case err != nil:
 		b.state.Store(int32(bodyBad))
-		b.cancel()
-		return n, errClientBody
+		b.err = errBodyBad
 	}
-	return n, err
+	return n, b.err
 }
 
 // passTrailer fills in the trailer that was declared. What came without being
 // declared goes no further: it could name fields of the framing.
-func (b *streamedBody) passTrailer() {
-	if b.declared == nil {
+func (b *clientBody) passTrailer() {
+	if b.trailer == nil {
 		return
 	}
 	all := b.arrived()
-	for name := range b.declared {
+	for name := range b.trailer {
 		if v, ok := all[name]; ok {
-			b.declared[name] = v
+			b.trailer[name] = v
 		}
 	}
+}
+
+// watch has a short body read ahead if nobody asks for it soon: net/http notices
+// that a client has left only once the body was read. One that the upstream is to be
+// asked for first is left alone.
+func (b *clientBody) watch() {
+	if b.length < 0 || b.length > maxAhead || b.expect {
+		return
+	}
+	b.mu.Lock()
+	b.timer = time.AfterFunc(aheadAfter, b.readAhead)
+	b.mu.Unlock()
+}
+
+func (b *clientBody) readAhead() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.begun || b.over || !b.memory.reserve(b.length) {
+		return
+	}
+	b.reserved = b.length
+	all := make([]byte, b.length)
+	filled := 0
+	b.pumping = true
+	for b.err == nil && !b.over {
+		b.mu.Unlock()
+		n, err := b.from.Read(all[filled:])
+		if err == nil && filled+n == len(all) {
+			err = io.EOF
+		}
+		b.mu.Lock()
+		n, _ = b.tookLocked(n, err)
+		b.ahead = all[filled-len(b.ahead) : filled+n]
+		filled += n
+		b.more.Broadcast()
+	}
+	b.pumping = false
+	b.more.Broadcast()
+}
+
+// drain takes in a short body that nobody has asked for. deadline sets the time until which it may take.
+func (b *clientBody) drain(deadline func(time.Time) error) {
+	b.mu.Lock()
+	fits := b.length >= 0 && b.length <= maxDrained && (b.left < 0 || b.length <= b.left)
+	idle := !b.begun && !b.expect
+	b.mu.Unlock()
+	if !fits || !idle {
+		return
+	}
+	_ = deadline(time.Now().Add(drainFor)) // without one, nothing depends on it either
+	lent := b.memory.get(copyBuffer)
+	defer b.memory.put(lent)
+	for {
+		if _, err := b.Read(*lent); err != nil {
+			break
+		}
+	}
+	_ = deadline(time.Time{})
 }
 
 // end stops every read that begins from now on.
-func (b *streamedBody) end() { b.ended.Store(true) }
-
-// memory lends the buffers of a Server. The zero value is ready.
-type memory struct {
-	pools [len(bufferSizes)]sync.Pool // of *[]byte
-	large atomic.Int64                // bytes lent beyond the largest buffer
-}
-
-// bufferSizes are the sizes of the buffers that are reused.
-var bufferSizes = [...]int{8 << 10, copyBuffer, maxSmall}
-
-// get lends a buffer of at least n bytes, n <= maxSmall.
-func (m *memory) get(n int) *[]byte {
-	class := 0
-	for bufferSizes[class] < n {
-		class++
+func (b *clientBody) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.over = true
+	b.memory.release(b.reserved)
+	b.reserved = 0
+	if b.timer != nil {
+		b.timer.Stop()
 	}
-	if b, ok := m.pools[class].Get().(*[]byte); ok {
-		return b
-	}
-	b := make([]byte, bufferSizes[class])
-	return &b
-}
-
-// put takes a buffer back.
-func (m *memory) put(b *[]byte) {
-	for class, size := range bufferSizes {
-		if len(*b) == size {
-			m.pools[class].Put(b)
-		}
-	}
-}
-
-// shortBody is a body that was read whole. Its memory is given back when the last
-// that reads it is done.
-type shortBody struct {
-	bytes []byte
-	memory *memory
-	lent  *[]byte // what bytes is part of; nil: of its own
-	refs  atomic.Int32
-}
-
-// readShort reads a body of n bytes, n <= maxShort. It returns nil without an error
-// where too much memory is in use already. The caller releases the body.
-func (m *memory) readShort(r io.Reader, n int64) (*shortBody, error) {
-	b := &shortBody{memory: m}
-	b.refs.Store(1)
-	if n <= maxSmall {
-		b.lent = m.get(int(n))
-		b.bytes = (*b.lent)[:n]
-	} else {
-		if m.large.Add(n) > maxShortSum {
-			m.large.Add(-n)
-			return nil, nil
-		}
-		b.bytes = make([]byte, n)
-	}
-	if _, err := io.ReadFull(r, b.bytes); err != nil {
-		b.release()
-		return nil, errClientBody
-	}
-	return b, nil
-}
-
-// reader reads the body from its beginning. It must be closed.
-func (b *shortBody) reader() io.ReadCloser {
-	b.refs.Add(1)
-	return &shortReader{body: b}
-}
-
-// release gives the memory back after the last reader.
-func (b *shortBody) release() {
-	if b.refs.Add(-1) > 0 {
-		return
-	}
-	if b.lent != nil {
-		b.memory.put(b.lent)
-	} else {
-		b.memory.large.Add(-int64(len(b.bytes)))
-	}
-	b.bytes, b.lent = nil, nil
-}
-
-type shortReader struct {
-	mu   sync.Mutex // a transport may close what it still reads
-	body *shortBody // nil once closed; guarded by mu
-	at   int        // guarded by mu
-}
-
-// Read implements io.Reader. The end comes with the last bytes.
-func (r *shortReader) Read(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.body == nil {
-		return 0, errClientBody
-	}
-	n := copy(p, r.body.bytes[r.at:])
-	r.at += n
-	if r.at == len(r.body.bytes) {
-		return n, io.EOF
-	}
-	return n, nil
-}
-
-// Close implements io.Closer. It may be called again.
-func (r *shortReader) Close() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.body != nil {
-		r.body.release()
-		r.body = nil
-	}
-	return nil
+	b.more.Broadcast()
 }

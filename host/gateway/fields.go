@@ -27,7 +27,6 @@ type steering struct {
 	timeout     time.Duration
 	upgrade     string // the protocol asked for, "" none
 	trailers    bool   // TE: trailers
-	expect      bool   // Expect: 100-continue
 }
 
 // take reads the fields that end at the gateway and removes them from h: Gaia-Tenant,
@@ -45,9 +44,6 @@ func (s *steering) take(h http.Header) (fault string) {
 			upgrade = strings.Join(values, ", ")
 		case "Te":
 			s.trailers = hasToken(values, "trailers")
-		case "Expect":
-			s.expect = true // net/http has refused every other expectation
-			continue
 		case "Gaia-Tenant", "Gaia-Priority", "Gaia-Cost", "Gaia-Timeout":
 			if f := s.read(name, values); f != "" {
 				fault = f

@@ -8,12 +8,9 @@ import (
 	"time"
 )
 
-const (
-	copyBuffer = 32 << 10
-	// flushAfter is how long a part of an answer of known length may be kept back to
-	// be sent together with the next.
-	flushAfter = time.Millisecond
-)
+// flushAfter is how long a part of an answer of known length may be kept back to be
+// sent together with the next.
+const flushAfter = time.Millisecond
 
 // flusher sends what was written of an answer, at once or a moment later. Every
 // write to the client holds mu.

@@ -1,9 +1,7 @@
 package gateway
 
 import (
-	"context"
 	"errors"
-	"io"
 	"net/http"
 	"net/textproto"
 	"net/url"
@@ -33,9 +31,7 @@ type exchange struct {
 	call    api.Call
 	url     url.URL
 	steer   steering
-	short   *shortBody    // the body, read; nil otherwise
-	stream  *streamedBody // the body, unread; nil otherwise
-	unread  bool          // there is a body and nothing has read it
+	body    *clientBody // nil: there is none
 	interim struct {
 		mu   sync.Mutex
 		over bool // the final answer begins; guarded by mu
@@ -44,13 +40,13 @@ type exchange struct {
 
 // ServeHTTP answers one request. It is the only entry from net/http.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.active.Add(1)
-	defer s.active.Done()
+	s.active.enter()
+	defer s.active.leave()
 	x := &exchange{s: s, set: s.live.Load(), w: w, r: r}
 	if r.ContentLength != 0 {
 		// Or net/http would read what is left of the body before it lets an
 		// answer through, and no answer could come before the body's end.
-		x.unread = true
+		x.body = newClientBody(r, &s.memory)
 		_ = w.(interface{ EnableFullDuplex() error }).EnableFullDuplex()
 		defer x.endBody()
 	}
@@ -151,7 +147,7 @@ func (x *exchange) target(raw, plain, query string, asked bool) {
 	x.url.RawQuery, x.url.ForceQuery = query, asked && query == ""
 }
 
-// prepare reads what the caller says about its request, and its body if that is short.
+// prepare reads what the caller says about its request, and fills in the call.
 func (x *exchange) prepare() *problem {
 	r, c := x.r, &x.call
 	if fault := x.steer.take(r.Header); fault != "" {
@@ -161,60 +157,31 @@ func (x *exchange) prepare() *problem {
 	c.Tenant, c.Priority, c.HasPriority = x.steer.tenant, x.steer.priority, x.steer.hasPriority
 	c.Cost, c.Timeout = x.steer.cost, x.steer.timeout
 	c.Got1xx = x.passInterim
-	if r.ContentLength == 0 {
+	if x.body == nil {
 		delete(r.Header, "Expect")
 		return nil
 	}
 	return x.prepareBody()
 }
 
-// prepareBody reads a short body of known length, so that the server watches the
-// connection while the request is held. One that the upstream is to be asked for
-// first is left alone.
+// prepareBody bounds the body and hands it over.
 func (x *exchange) prepareBody() *problem {
-	r, c := x.r, &x.call
-	if x.set.maxBody > 0 && r.ContentLength > x.set.maxBody {
-		return x.tooLarge()
-	}
-	c.ContentLength = r.ContentLength
-	if n := r.ContentLength; n > 0 && n <= maxShort && !x.steer.expect {
-		body, err := x.s.memory.readShort(r.Body, n)
-		if err != nil {
-			return badBody()
-		}
-		if body != nil {
-			x.short, x.unread = body, false
-			c.Body = body.reader()
-			c.GetBody = func() (io.ReadCloser, error) { return body.reader(), nil }
-			return nil
-		}
-	}
-	b := &streamedBody{from: r.Body, left: -1}
+	c, b := &x.call, x.body
 	if x.set.maxBody > 0 {
+		if b.length > x.set.maxBody {
+			b.state.Store(int32(bodyLarge))
+			return x.tooLarge()
+		}
 		b.left = x.set.maxBody
 	}
-	if len(r.Trailer) > 0 {
-		b.declared = make(http.Header, len(r.Trailer))
-		for name := range r.Trailer {
-			b.declared[name] = nil
-		}
-		b.arrived = func() http.Header { return r.Trailer }
-		c.Trailer = b.declared
-	}
-	x.stream, c.Body = b, b
+	c.Body, c.ContentLength, c.Trailer = b, b.length, b.trailer
+	b.watch()
 	return nil
 }
 
 // do sends the request when it may go and passes the answer on.
 func (x *exchange) do() {
-	ctx := x.r.Context()
-	if x.stream != nil {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithCancel(ctx)
-		defer cancel()
-		x.stream.cancel = cancel
-	}
-	res, err := x.s.pool.Do(ctx, &x.call)
+	res, err := x.s.pool.Do(x.r.Context(), &x.call)
 	x.interim.mu.Lock()
 	x.interim.over = true
 	x.interim.mu.Unlock()
@@ -256,13 +223,10 @@ func (x *exchange) passInterim(code int, fields textproto.MIMEHeader) error {
 
 // bodyState says how reading the body went.
 func (x *exchange) bodyState() bodyState {
-	switch {
-	case x.stream != nil:
-		return bodyState(x.stream.state.Load())
-	case x.unread:
-		return bodyOpen
+	if x.body == nil {
+		return bodyDone
 	}
-	return bodyDone
+	return bodyState(x.body.state.Load())
 }
 
 // closeUnread ends the connection after an answer that comes before the body's
@@ -273,19 +237,24 @@ func (x *exchange) closeUnread(h http.Header) {
 	}
 }
 
+// drainBody takes in a short body that an answer of gaia's own does not need, so that
+// the connection can be used again.
+func (x *exchange) drainBody() {
+	if x.bodyState() == bodyOpen {
+		x.body.drain(x.setReadDeadline)
+	}
+}
+
+func (x *exchange) setReadDeadline(t time.Time) error {
+	return x.w.(interface{ SetReadDeadline(time.Time) error }).SetReadDeadline(t)
+}
+
 // endBody makes sure that nothing reads the body any more, and that net/http does
 // not wait long for the rest of it.
 func (x *exchange) endBody() {
-	if x.short != nil {
-		x.short.release()
-	}
-	if x.stream != nil {
-		x.stream.end()
-	}
+	x.body.end()
 	if x.bodyState() != bodyDone {
-		if d, ok := x.w.(interface{ SetReadDeadline(time.Time) error }); ok {
-			_ = d.SetReadDeadline(time.Now().Add(lingering)) // a hijacked connection has none
-		}
+		_ = x.setReadDeadline(time.Now().Add(lingering)) // fails where the connection was taken over
 	}
 }
 

@@ -8,6 +8,9 @@ import (
 )
 
 func TestAllocations(t *testing.T) {
+	if underRace {
+		t.Skip("the race detector makes sync.Pool forget")
+	}
 	p := func() *testPolicy {
 		return &testPolicy{name: "p", onRequest: func(_ *policy.Request, d *policy.Decision) error {
 			d.Action = policy.ActionAllow

@@ -69,6 +69,23 @@ func TestQueueEndsAtTheDeadline(t *testing.T) {
 	r.begin(r.op("k"), Go)
 }
 
+func TestOneWhoseTimeInTheQueueIsOverDoesNotGo(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Limits.Global = Limit{Concurrency: 1} })
+	running, late, next := r.op("k"), r.op("k"), r.op("k")
+	late.Req.Deadline = r.now + second
+	r.begin(running, Go)
+	r.begin(late, Queued)
+	r.begin(next, Queued)
+	r.now += 2 * second
+	woken := r.end(running, policy.Response{Status: 200})
+	if len(woken) != 2 || woken[0] != late || woken[1] != next {
+		t.Fatalf("%d let go", len(woken))
+	}
+	r.wake(late, Denied)
+	r.denied(late, KindQueue, 429)
+	r.wake(next, Go)
+}
+
 func TestOneGateDoesNotBlockAnother(t *testing.T) {
 	r := newRig(t, func(c *Config) {
 		c.Limits.Global = Limit{Concurrency: 3}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/extensions/route"
 )
 
 type headers map[string]string
@@ -182,6 +183,54 @@ func TestAFailedUpstreamIsAvoided(t *testing.T) {
 	}
 	if g.InFlight(0) != 0 || g.InFlight(1) != 0 {
 		t.Error("attempts are still in flight at an upstream")
+	}
+}
+
+func TestAFailedUpstreamIsAvoidedHoweverHeavy(t *testing.T) {
+	heavy, light := *group(t, "a").Upstream(0), *group(t, "b").Upstream(0)
+	heavy.Weight = 100
+	g, err := route.NewGroup([]route.Upstream{heavy, light}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRig(t, func(c *Config) { c.Retry.Base = 0 })
+	for _, dry := range []bool{false, true} {
+		op := r.op("k")
+		op.Group = g
+		if dry {
+			op.Req.Dry = struct{}{}
+		}
+		op.tried.add(0)
+		r.begin(op, Go)
+		if op.Upstream() != 1 {
+			t.Errorf("dry %v: the upstream that failed was chosen again", dry)
+		}
+		op.tried.add(1)
+		if i, ok := r.c.pick(op); !ok || i != 0 {
+			t.Errorf("dry %v: all failed, and none is tried again: %d %v", dry, i, ok)
+		}
+	}
+}
+
+func TestRouteHookSeesWhatUpstreamsHaveLeft(t *testing.T) {
+	var seen []policy.Upstream
+	r := newRig(t, func(c *Config) { c.Limits.PerUpstream = Limit{Rate: 1, Burst: 5} },
+		&testPolicy{name: "p", onRoute: func(_ *policy.Request, ups []policy.Upstream, d *policy.Decision) error {
+			seen = append(seen[:0], ups...)
+			d.Upstream = "b"
+			return nil
+		}})
+	g := group(t, "a", "b")
+	for range 2 {
+		op := r.op("k")
+		op.Group = g
+		r.begin(op, Go)
+		if op.Generation() != 7 {
+			t.Errorf("generation %d", op.Generation())
+		}
+	}
+	if seen[0].Remaining != 4 || seen[1].Remaining != 3 { // as a take of one more would leave them
+		t.Errorf("upstreams %+v", seen)
 	}
 }
 

@@ -558,7 +558,7 @@ func TestOwnDialerAndLiveConfig(t *testing.T) {
 	cfg := DefaultConfig()
 	p := newPool(t, nil, func(c *Config) { c.Dialer = d })
 	c := &Call{URL: parse(t, "http://Upstream.Test/")}
-	if _, body := text(t, p, c); body != "Upstream.Test" || <-d.seen != "upstream.test:80" {
+	if _, body := text(t, p, c); body != "Upstream.Test" || <-d.seen != "Upstream.Test:80" {
 		t.Errorf("the upstream was called %q", body)
 	}
 	cfg.MaxResponseBody = 3

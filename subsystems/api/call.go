@@ -47,7 +47,8 @@ type Call struct {
 	Scalars policy.Lookup
 	// MaxResponseBody replaces the pool's; 0 does not, below 0 is no bound.
 	MaxResponseBody int64
-	// Got1xx is told of informational answers other than 101; an error ends the attempt.
+	// Got1xx is told of informational answers other than 101, while Do runs, on
+	// another goroutine; an error ends the attempt.
 	Got1xx func(code int, header textproto.MIMEHeader) error
 
 	// Result is how it went. Do and Admit fill it in, also with an error.

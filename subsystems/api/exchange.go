@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -54,12 +55,9 @@ func (x *exchange) send(c *Call) (*http.Response, error) {
 		ctx, x.stop = context.WithTimeout(ctx, d)
 	}
 	if c.Got1xx != nil {
-		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
-			if code == http.StatusSwitchingProtocols {
-				return nil
-			}
-			return c.Got1xx(code, h)
-		}})
+		var over func()
+		ctx, over = traced(ctx, c.Got1xx)
+		defer over()
 	}
 	req := (&http.Request{
 		Method: c.method(), URL: c.target(up), Header: headerFor(c.Header, up, op.Decision.Headers),
@@ -74,6 +72,26 @@ func (x *exchange) send(c *Call) (*http.Response, error) {
 		req.GetBody = x.reopen
 	}
 	return x.pool.transports[c.Profile].RoundTrip(req)
+}
+
+// traced tells f of informational answers until over is called: a transport may
+// read one after its caller has left.
+func traced(ctx context.Context, f func(int, textproto.MIMEHeader) error) (_ context.Context, over func()) {
+	var mu sync.Mutex
+	done := false
+	trace := &httptrace.ClientTrace{Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if done || code == http.StatusSwitchingProtocols {
+			return nil
+		}
+		return f(code, h)
+	}}
+	return httptrace.WithClientTrace(ctx, trace), func() {
+		mu.Lock()
+		done = true
+		mu.Unlock()
+	}
 }
 
 // reopen is for the transport, which sends again by itself where a kept connection

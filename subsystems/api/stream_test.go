@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -183,6 +184,75 @@ func TestTunnel(t *testing.T) {
 	}
 }
 
+func TestADeadKeptConnectionCostsNoAttempt(t *testing.T) {
+	u := raw(t, func(c net.Conn, n int) {
+		r := bufio.NewReader(c)
+		for i := 1; ; i++ {
+			req, err := http.ReadRequest(r)
+			if err != nil || n == 1 && i == 2 {
+				return // without an answer
+			}
+			b, _ := io.ReadAll(req.Body)
+			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(b), b)
+		}
+	})
+	p := newPool(t, nil, nil)
+	for range 2 {
+		c := &Call{Method: "PUT", URL: u, Body: strings.NewReader("body"), ContentLength: 4, Header: http.Header{"Idempotency-Key": {"k"}}}
+		if _, body := text(t, p, c); body != "body" || c.Result.Attempts != 1 {
+			t.Errorf("%q after %d attempts", body, c.Result.Attempts)
+		}
+	}
+	if n := p.Stats().ConnectionsOpened; n != 2 {
+		t.Errorf("%d connections", n)
+	}
+}
+
+func TestTargets(t *testing.T) {
+	for _, tt := range []struct{ base, call, want string }{
+		{"http://h", "/x?a=1", "http://h/x?a=1"},
+		{"http://h/", "/x", "http://h/x"},
+		{"http://h/v1", "/x", "http://h/v1/x"},
+		{"http://h/v1/", "/x", "http://h/v1/x"},
+		{"http://h/v1", "x", "http://h/v1/x"},
+		{"http://h/v1", "", "http://h/v1"},
+		{"http://h/v1", "/a%2Fb", "http://h/v1/a%2Fb"},
+		{"http://h/a%2Fb", "/c", "http://h/a%2Fb/c"},
+		{"http://u:p@h/?k=v", "/x?a=1", "http://h/x?k=v&a=1"},
+		{"http://h/?k=v", "/x", "http://h/x?k=v"},
+		{"https://h", "/x?", "https://h/x?"},
+	} {
+		up := &route.Upstream{URL: parse(t, tt.base)}
+		c := &Call{URL: parse(t, tt.call)}
+		if got := c.target(up); got.String() != tt.want || urlText(got) != tt.want {
+			t.Errorf("%s + %s = %s, want %s", tt.base, tt.call, got, tt.want)
+		}
+	}
+}
+
+func TestTunnelToAGroup(t *testing.T) {
+	u := raw(t, func(c net.Conn, _ int) { _, _ = io.Copy(c, c) })
+	l, _ := net.Listen("tcp", "127.0.0.1:0")
+	l.Close()
+	g, err := route.NewGroup([]route.Upstream{{Name: "a", URL: parse(t, "http://"+l.Addr().String()), Weight: 1}, {Name: "b", URL: u, Weight: 1}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newPool(t, &goPolicy{onRequest: func(_ *policy.Request, d *policy.Decision) { d.Timeout = 5 * time.Second }}, nil)
+	c := &Call{Group: g, URL: parse(t, "/"), Timeout: 5 * time.Second}
+	lease, err := p.Admit(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Result.Upstream != "b" || c.Result.Attempts != 2 {
+		t.Errorf("result %+v", c.Result)
+	}
+	lease.Done("", 0)
+	if _, err := p.Admit(t.Context(), &Call{}); kind(err) != policy.ErrorOther || err.Error() != "api: error: "+errURL.Error() {
+		t.Errorf("no target: %v", err)
+	}
+}
+
 func TestFailover(t *testing.T) {
 	good := serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "b") })
 	l, _ := net.Listen("tcp", "127.0.0.1:0")
@@ -268,7 +338,7 @@ func TestWhatCannotBeSentIsNoFaultOfTheUpstream(t *testing.T) {
 func TestProfiles(t *testing.T) {
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Proto) }))
 	s.EnableHTTP2 = true
-	s.Config.ErrorLog = nil
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // one client below refuses the certificate
 	s.StartTLS()
 	defer s.Close()
 	ca := filepath.Join(t.TempDir(), "ca.pem")

@@ -8,9 +8,13 @@ import (
 	"time"
 )
 
-// disturbance is the largest share of a sample's time in which this process may have
-// been held up for the sample to be undisturbed.
-const disturbance = 0.04
+// The largest shares of a sample's time in which this process may have been held up for
+// the sample to be undisturbed. Processor time stands still meanwhile, and only suffers
+// from caches grown cold; wall time goes on.
+const (
+	disturbedCPU  = 0.25
+	disturbedWall = 0.04
+)
 
 // mostOps bounds the search for how many operations fill a sample.
 const mostOps = 1 << 30
@@ -42,7 +46,7 @@ func Serial(op Op, length time.Duration) Sample {
 			after, err := CPU()
 			used = after - before
 			return err
-		}, 1)
+		}, disturbedCPU)
 		return float64(used) / float64(n), quiet, err
 	}
 }
@@ -63,7 +67,7 @@ func Parallel(op Op, workers int, length time.Duration) Sample {
 			var err error
 			took, err = together(op, workers, n)
 			return err
-		}, workers)
+		}, disturbedWall*float64(workers))
 		return float64(took) / float64(n*workers), quiet, err
 	}
 }
@@ -105,9 +109,9 @@ func fill(op Op, length time.Duration) (int, error) {
 	}
 }
 
-// watch runs fn and reports whether nothing held up this process meanwhile, which works
-// on so many cores.
-func watch(fn func() error, workers int) (quiet bool, err error) {
+// watch runs fn and reports whether the threads of this process were held up for no more
+// than that share of the time it took.
+func watch(fn func() error, share float64) (quiet bool, err error) {
 	before, err := Delay()
 	if err != nil {
 		return false, err
@@ -118,7 +122,7 @@ func watch(fn func() error, workers int) (quiet bool, err error) {
 	}
 	took := time.Since(start)
 	after, err := Delay()
-	return float64(after-before) <= disturbance*float64(took)*float64(workers), err
+	return float64(after-before) <= share*float64(took), err
 }
 
 // Allocs is how many allocations one operation makes, the mean of n after some to warm

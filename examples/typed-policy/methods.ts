@@ -1,0 +1,2 @@
+/** Whether a method changes something at the other side. */
+export const isWrite = (method: string): boolean => !["GET", "HEAD", "OPTIONS"].includes(method);

@@ -1,0 +1,345 @@
+// Types of the policies of gaia: what a file may export, and the module "gaia".
+//
+// A policy exports hooks by name. An object of them exported by default is taken as
+// well: `export default { onRequest(req) { ... } } satisfies Policy`. Both for one hook
+// is an error.
+//
+// Times are milliseconds, or a text with its unit: 250, "250ms", "2s", "1m30s". What
+// gaia gives is always a number of milliseconds.
+//
+// There are no timers, no modules but the policy's own files, no disk and no network. A
+// hook must be synchronous: to wait, return a decision that says so.
+
+declare module "gaia" {
+  /** Milliseconds, or a text with its unit: "250ms", "2s", "1m30s". */
+  export type Duration = number | string;
+
+  /** The five kinds of work that policies steer. */
+  export type Subsystem = "api" | "files" | "browser" | "process" | "network";
+
+  /** Live numbers of the request's subsystem and key. */
+  export interface Stats {
+    /** Operations that started and did not end. */
+    readonly inFlight: number;
+    /** Operations that wait to start. */
+    readonly queued: number;
+    /** Ended operations a second, over the last seconds. */
+    readonly rate: number;
+    /** The share of them that failed, 0 to 1. */
+    readonly errorRate: number;
+    /** Half of them took no longer, in milliseconds. */
+    readonly p50: number;
+    /** 95 of 100 took no longer, in milliseconds. */
+    readonly p95: number;
+  }
+
+  /**
+   * One operation, asked once for each attempt. A read-only view that is valid during
+   * the hook only: copy the values that you keep.
+   */
+  export interface Request {
+    readonly subsystem: Subsystem;
+    /** What is done: "request", "read", "write", "launch", "open", "start", "resolve", "connect"... */
+    readonly action: string;
+    /** What limits count on: the route's name or the host; root, engine, program elsewhere. */
+    readonly key: string;
+    readonly method: string;
+    /** As it will be sent, without credentials. */
+    readonly url: string;
+    /** In lower case, with a port only where it is not the default. */
+    readonly host: string;
+    readonly path: string;
+    /** From the field Gaia-Tenant; "" without one. */
+    readonly tenant: string;
+    /** 0 to 9, 9 the most urgent; 5 unless told. */
+    readonly priority: number;
+    /** 1 for the first. */
+    readonly attempt: number;
+    /** In units of the limits; 1 unless told. */
+    readonly cost: number;
+    /** Bytes of the body; undefined where it is not known. */
+    readonly size: number | undefined;
+    /** Milliseconds since 1970; virtual in experiments. Date.now() says the same. */
+    readonly now: number;
+    /** When the caller gives up, in the clock of `now`; undefined: never. */
+    readonly deadline: number | undefined;
+    readonly stats: Stats;
+    /** A field of the request. Several of one name are joined by ", ". */
+    header(name: string): string | undefined;
+    /** A JSON scalar of the body that `options.body` asked for. */
+    body(name: string): string | undefined;
+  }
+
+  /** How an attempt ended or, in onResponse, how it answered so far. A view like Request. */
+  export interface Response {
+    /** 0 where there was no answer. */
+    readonly status: number;
+    /** The kind of failure where there was no answer. */
+    readonly error: "timeout" | "refused" | "reset" | "canceled" | "denied" | "too_large" | "error" | undefined;
+    /** Milliseconds since the attempt started. */
+    readonly duration: number;
+    /** Bytes of the body; undefined while they are not known. */
+    readonly bytes: number | undefined;
+    /** What the other side asked for, in milliseconds. */
+    readonly retryAfter: number | undefined;
+    /** The name of the upstream that answered. */
+    readonly upstream: string | undefined;
+    /** A field of the answer. */
+    header(name: string): string | undefined;
+    /** A JSON scalar of the answer that `options.body` asked for. */
+    body(name: string): string | undefined;
+  }
+
+  /** One candidate of onRoute. */
+  export interface Upstream {
+    readonly name: string;
+    readonly host: string;
+    readonly weight: number;
+    readonly healthy: boolean;
+    readonly inFlight: number;
+    readonly errorRate: number;
+    readonly p50: number;
+    readonly p95: number;
+    /** What its limits have left; undefined where that is not known. */
+    readonly remaining: number | undefined;
+  }
+
+  /** Numbers of one subsystem by name, such as in_flight. */
+  export type Numbers = Readonly<Record<string, number>>;
+
+  /** What onTick gets. A subsystem without numbers is undefined. */
+  export interface Tick extends Readonly<Record<Subsystem, Numbers | undefined>> {
+    /** Milliseconds since 1970. */
+    readonly now: number;
+  }
+
+  /** Fields that go with any decision. */
+  export interface Init {
+    /** What the configured limits count on instead of req.key. */
+    key?: string;
+    /** The name of an upstream. */
+    upstream?: string;
+    /** Bounds the attempt. */
+    timeout?: Duration;
+    /** A whole number, 0 or more. */
+    cost?: number;
+    /** 0 to 9. */
+    priority?: number;
+    /** Set on the request to the upstream; at most 16. */
+    headers?: Record<string, string>;
+    /** Shown to the caller and in logs; at most 256 bytes. */
+    reason?: string;
+  }
+
+  /**
+   * A decision as the words below build it. One that is built at module scope may be
+   * returned again and again and costs least; one built in a hook is for that hook.
+   */
+  export interface Decision {
+    readonly action: "none" | "allow" | "deny" | "delay" | "route" | "retry";
+    /** False for a denial. */
+    readonly ok: boolean;
+    /** Of a denial; 0 is 429. */
+    readonly status: number | undefined;
+    readonly reason: string | undefined;
+    /** Of a denial: when to come back, in milliseconds. */
+    readonly retryAfter: number | undefined;
+    /** How long it makes the caller wait, in milliseconds. */
+    readonly wait: number;
+    /** What the limiter of admit() has left. */
+    readonly remaining: number | undefined;
+    readonly upstream: string | undefined;
+  }
+
+  /**
+   * A decision written as an object; slower than the words. Without an action: deny
+   * where there is a status or retryAfter, delay where there is a delay, else allow.
+   */
+  export interface DecisionInit extends Init {
+    action?: "allow" | "deny" | "delay" | "route";
+    /** Of deny: 400 to 599. */
+    status?: number;
+    /** Of deny. */
+    retryAfter?: Duration;
+    /** Of delay. */
+    delay?: Duration;
+    /** Another name of delay. */
+    for?: Duration;
+  }
+
+  /** Nothing: no opinion. true: allow. false: deny with 429. */
+  export type Answer = Decision | DecisionInit | boolean | null | undefined | void;
+
+  /** Before each attempt: let it go, refuse it, make it wait, send it elsewhere. */
+  export type OnRequest = (req: Request) => Answer;
+  /** Where onRequest named no upstream: the name of one, or nothing. */
+  export type OnRoute = (req: Request, upstreams: readonly Upstream[]) => string | Decision | { upstream: string } | null | undefined | void;
+  /** At the headers of the answer: retry(...), or nothing. */
+  export type OnResponse = (req: Request, res: Response) => Decision | { action: "retry"; after?: Duration; upstream?: string } | true | null | undefined | void;
+  /** At the end of each attempt that started. What it returns is ignored. */
+  export type OnDone = (req: Request, res: Response) => void;
+  /** Once a second, in every guest. What it returns is ignored. */
+  export type OnTick = (tick: Tick) => void;
+
+  /** Texts with * for any run of characters; a list is an alternative. */
+  export interface Match {
+    subsystem?: string | string[];
+    host?: string | string[];
+    path?: string | string[];
+    method?: string | string[];
+    tenant?: string | string[];
+  }
+
+  /** `export const options`, read once at load. The operator's configuration wins over it. */
+  export interface Options {
+    /** What the policy is asked about; natively evaluated. Nothing: everything. */
+    match?: Match | Match[];
+    /**
+     * "single" (default): one guest, so module variables just work. "key": several, a
+     * request goes to the same one for the same key. "pool": several that share nothing.
+     */
+    isolation?: "single" | "key" | "pool";
+    /** Wall time of one hook, 5 ms by default. */
+    budget?: Duration;
+    /** What answers when the policy fails: no opinion (default), deny 503, the earlier version. */
+    onFailure?: "open" | "closed" | "previous";
+    /** Names of JSON scalars of bodies that req.body() and res.body() may read. */
+    body?: string[];
+    /** Of standard policies only; elsewhere routes are the operator's: --route NAME=URL. */
+    routes?: Record<string, { url: string }>;
+  }
+
+  /** All that a policy may export, for `export default { ... } satisfies Policy`. */
+  export interface Policy {
+    options?: Options;
+    onRequest?: OnRequest;
+    onRoute?: OnRoute;
+    onResponse?: OnResponse;
+    onDone?: OnDone;
+    onTick?: OnTick;
+  }
+
+  /** Let the operation go, with the changes named. */
+  export function allow(init?: Init): Decision;
+  /** Refuse it. 429 unless told; 429 and 503 carry Retry-After, at least 1 s. */
+  export function deny(status?: number, retryAfter?: Duration | { retryAfter?: Duration; reason?: string }): Decision;
+  /** Let it go after a while. A wait beyond max_wait or the caller's deadline is a denial. */
+  export function delay(time: Duration): Decision;
+  /** Send it to a named upstream. */
+  export function route(upstream: string, init?: Init): Decision;
+  /** In onResponse: try again, at once or after a while, there or elsewhere. */
+  export function retry(init?: { after?: Duration; upstream?: string; reason?: string }): Decision;
+
+  /** What peek() sees. */
+  export interface Level {
+    readonly ok: boolean;
+    /** Whole units left; undefined where that is not known. */
+    readonly remaining: number | undefined;
+    /** When it could pass, in milliseconds; undefined: never. */
+    readonly retryAfter: number | undefined;
+  }
+
+  /**
+   * A native limiter, the same in every guest and in every version of the policy that
+   * declares its name. Without a key the request's counts, without a cost the request's.
+   */
+  export interface Limiter<Params = object> {
+    /** Takes, and gives the decision to return: allow, a wait, or a denial with Retry-After. */
+    admit(options?: { cost?: number; maxWait?: Duration }): Decision;
+    admit(key: string | undefined, options?: { cost?: number; maxWait?: Duration }): Decision;
+    /** Takes if it is there now, and says whether it was. */
+    take(key?: string, cost?: number): boolean;
+    /** Looks and takes nothing. */
+    peek(key?: string, cost?: number): Level;
+    /** Reads Retry-After, RateLimit and X-RateLimit of the answer; in onResponse and onDone. */
+    learn(res: Response, key?: string): void;
+    /** Closes a key for a while; 0 opens it again. */
+    pause(key: string | undefined, time: Duration): void;
+    /** Puts the true cost in the place of what this attempt took. */
+    settle(key: string | undefined, cost: number): void;
+    /** Changes parameters; the counts stay. Another declaration takes them back. */
+    set(params: Partial<Params>): void;
+  }
+
+  /** So many units (`rate`) in `per`, `burst` at once. */
+  export interface TokenBucket {
+    rate: number;
+    /** "1s" by default. */
+    per?: Duration;
+    /** `rate` by default. */
+    burst?: number;
+    /** The longest wait that admit() asks for; 0 by default: deny at once. */
+    maxWait?: Duration;
+    /** How many keys are counted, 100 000 by default. */
+    maxKeys?: number;
+  }
+
+  /** So many units at once. */
+  export interface Concurrency {
+    max: number;
+    maxKeys?: number;
+  }
+
+  /** No rate of its own: what the upstream's answers say. */
+  export interface UpstreamQuota {
+    maxWait?: Duration;
+    maxKeys?: number;
+  }
+
+  /** Declares limiters, at module scope. A name is the policy's own; "shared/NAME" is for all. */
+  export const limiter: {
+    tokenBucket(name: string, params: TokenBucket): Limiter<TokenBucket>;
+    concurrency(name: string, params: Concurrency): Limiter<Concurrency>;
+    upstream(name: string, params?: UpstreamQuota): Limiter<UpstreamQuota>;
+  };
+
+  /** What state holds. */
+  export type Value = number | string | boolean | Uint8Array;
+
+  /**
+   * Values that all guests share and that outlive a version of the policy. Each function
+   * is atomic. A key is the policy's own; "shared/KEY" is for all. Module scope may read.
+   */
+  export const state: {
+    get(key: string): Value | undefined;
+    set(key: string, value: Value, options?: { ttl?: Duration }): void;
+    /** Says whether it was there. */
+    delete(key: string): boolean;
+    /** Adds 1, or `by`, to a number, 0 where there is none, and gives the sum. */
+    incr(key: string, by?: number, options?: { ttl?: Duration }): number;
+    /** undefined as expected: there is none; as next: delete it. */
+    compareAndSet(key: string, expected: Value | undefined, next: Value | undefined, options?: { ttl?: Duration }): boolean;
+    /** Says whether it wrote. */
+    setIfAbsent(key: string, value: Value, options?: { ttl?: Duration }): boolean;
+  };
+
+  /** A number of the policy's own that only grows; at module scope. */
+  export function counter(name: string): { add(n?: number): void };
+  /** A number of the policy's own; at module scope. */
+  export function gauge(name: string): { set(value: number): void };
+  /** The host's numbers of a subsystem, as of the last tick; in onTick those of now. */
+  export function metrics(subsystem: Subsystem): Numbers | undefined;
+
+  /** A stable hash, a whole number below 2^53. */
+  export function hash(text: string): number;
+  /** The entry that a key belongs to (rendezvous hashing): few keys move when the list changes. */
+  export function pick<T extends string | { readonly name: string }>(key: string, list: readonly T[]): T | undefined;
+
+  /** The operator's parameters. */
+  export const params: Readonly<Record<string, any>>;
+  /** The environment that the operator granted. */
+  export const env: Readonly<Record<string, string>>;
+
+  /** Structured, rate-limited log lines. Objects are written as JSON. */
+  export interface Log {
+    debug(...args: unknown[]): void;
+    info(...args: unknown[]): void;
+    log(...args: unknown[]): void;
+    warn(...args: unknown[]): void;
+    error(...args: unknown[]): void;
+  }
+  export const log: Log;
+}
+
+/** The same as `log` of "gaia". */
+declare const console: import("gaia").Log;

@@ -1,0 +1,165 @@
+package sdk
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"sort"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/gaia-host/gaia/extensions/natives"
+)
+
+const root = "../.."
+
+// tsc finds the TypeScript compiler: $GAIA_TSC, or what `make deps` installed.
+func tsc(t *testing.T) string {
+	t.Helper()
+	path := os.Getenv("GAIA_TSC")
+	if path == "" {
+		path = filepath.Join(root, ".cache/npm/node_modules/.bin/tsc")
+	}
+	abs, err := filepath.Abs(path)
+	if err == nil {
+		_, err = os.Stat(abs)
+	}
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("tsc is missing: %v; make deps installs it", err)
+		}
+		t.Skipf("tsc is missing: %v; make deps installs it", err)
+	}
+	return abs
+}
+
+var complaint = regexp.MustCompile(`(?m)^(.+?)\((\d+),\d+\): error (TS\d+: .*)$`)
+
+// check runs tsc on files with the settings that authors get and returns what it
+// complains about, by file and line.
+func check(t *testing.T, files []string) map[string][]int {
+	t.Helper()
+	settings, err := FS.ReadFile("tsconfig.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config map[string]any
+	if err := json.Unmarshal(settings, &config); err != nil {
+		t.Fatal(err)
+	}
+	types, err := filepath.Abs("gaia.d.ts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := []string{types}
+	for _, f := range files {
+		abs, err := filepath.Abs(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, abs)
+	}
+	config["files"] = list
+	text, err := json.Marshal(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	project := filepath.Join(t.TempDir(), "tsconfig.json")
+	if err := os.WriteFile(project, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(tsc(t), "--pretty", "false", "-p", project)
+	cmd.Dir = filepath.Dir(project)
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	found := map[string][]int{}
+	for _, m := range complaint.FindAllStringSubmatch(string(out), -1) {
+		line, _ := strconv.Atoi(m[2])
+		name := filepath.Base(m[1])
+		found[name] = append(found[name], line)
+		t.Logf("%s:%d: %s", name, line, m[3])
+	}
+	if err != nil && len(found) == 0 {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return found
+}
+
+// Each bad file is refused at the line that says so, and only there.
+func TestTypes(t *testing.T) {
+	good, _ := filepath.Glob("testdata/good/*.ts")
+	bad, _ := filepath.Glob("testdata/bad/*.ts")
+	if len(good) == 0 || len(bad) == 0 {
+		t.Fatal("no files")
+	}
+	found := check(t, append(good, bad...))
+	for _, f := range good {
+		if lines := found[filepath.Base(f)]; len(lines) > 0 {
+			t.Errorf("%s is refused at %v", f, lines)
+		}
+	}
+	for _, f := range bad {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := 0
+		for i, line := range strings.Split(string(text), "\n") {
+			if strings.HasSuffix(line, "// error") {
+				want = i + 1
+			}
+		}
+		got := found[filepath.Base(f)]
+		sort.Ints(got)
+		if len(got) == 0 || got[0] != want || got[len(got)-1] != want {
+			t.Errorf("%s: complaints at lines %v, want %d", f, got, want)
+		}
+	}
+}
+
+// What ships and what people copy is accepted.
+func TestShippedTypeScript(t *testing.T) {
+	var files []string
+	for _, dir := range []string{"examples", "scripts"} {
+		err := filepath.WalkDir(filepath.Join(root, dir), func(path string, d fs.DirEntry, err error) error {
+			if err == nil && !d.IsDir() && strings.HasSuffix(path, ".ts") && !strings.HasSuffix(path, ".d.ts") {
+				files = append(files, path)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(files) == 0 {
+		t.Skip("no TypeScript in examples and scripts")
+	}
+	for name, lines := range check(t, files) {
+		t.Errorf("%s is refused at %v", name, lines)
+	}
+}
+
+// Every word of the language has its type.
+func TestEveryWordIsDeclared(t *testing.T) {
+	text, err := FS.ReadFile("gaia.d.ts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range natives.Table() {
+		name := w.JS
+		if _, method, ok := strings.Cut(w.JS, "."); ok {
+			name = method
+		}
+		if !regexp.MustCompile(`(export (function|const) ` + name + `\b|\n    ` + name + `\()`).Match(text) {
+			t.Errorf("%s is not declared", w.JS)
+		}
+	}
+}

@@ -1,0 +1,2 @@
+import type { OnRequest } from "gaia";
+export const onRequest: OnRequest = async () => true; // error

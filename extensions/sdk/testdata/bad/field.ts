@@ -1,0 +1,2 @@
+import type { OnRequest } from "gaia";
+export const onRequest: OnRequest = () => ({ stat: 429 }); // error

@@ -1,0 +1,1 @@
+export const onRequest = () => process.exit(1); // error

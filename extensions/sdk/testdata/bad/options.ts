@@ -1,0 +1,2 @@
+import type { Options } from "gaia";
+export const options: Options = { isolation: "shared" }; // error

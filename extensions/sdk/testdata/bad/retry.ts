@@ -1,0 +1,2 @@
+import type { OnResponse } from "gaia";
+export const onResponse: OnResponse = () => "later"; // error

@@ -1,0 +1,2 @@
+import { deny } from "gaia";
+export const onRequest = () => deny("429"); // error

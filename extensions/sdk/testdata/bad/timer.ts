@@ -1,0 +1,1 @@
+export const onRequest = () => { setTimeout(() => {}, 1); }; // error

@@ -1,0 +1,2 @@
+import { dney } from "gaia"; // error
+export const onRequest = () => dney();

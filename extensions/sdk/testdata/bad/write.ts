@@ -1,0 +1,4 @@
+import type { Request } from "gaia";
+export function onRequest(req: Request) {
+  req.key = "x"; // error
+}
