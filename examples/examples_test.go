@@ -240,9 +240,8 @@ func TestLLM429(t *testing.T) {
 			w.WriteHeader(http.StatusTooManyRequests)
 			return
 		}
-		w.Header().Set("X-RateLimit-Limit", "2")
-		w.Header().Set("X-RateLimit-Remaining", fmt.Sprint(left))
-		w.Header().Set("X-RateLimit-Reset", "1")
+		w.Header().Set("RateLimit-Policy", `"requests";q=2;w=1`)
+		w.Header().Set("RateLimit", fmt.Sprintf(`"requests";r=%d;t=1`, left))
 		fmt.Fprintln(w, `{"ok": true}`)
 	})
 	base := serve(t, "llm-429/gaia.yaml", []string{"OPENAI_API_KEY=sk-test"}, nil, "routes.openai.url="+provider.URL)
@@ -255,8 +254,8 @@ func TestLLM429(t *testing.T) {
 				return
 			}
 			defer res.Body.Close()
-			if res.StatusCode != 200 {
-				t.Errorf("status %d, want a wait instead", res.StatusCode)
+			if body, err := io.ReadAll(res.Body); err != nil || res.StatusCode != 200 {
+				t.Errorf("status %d, want a wait instead: %v\n%s", res.StatusCode, err, body)
 			}
 		})
 	}

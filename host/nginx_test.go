@@ -47,7 +47,7 @@ events { worker_connections 1024; }
 http {
   access_log off;
   client_body_temp_path %[1]s/t1; proxy_temp_path %[1]s/t2; fastcgi_temp_path %[1]s/t3; uwsgi_temp_path %[1]s/t4; scgi_temp_path %[1]s/t5;
-  limit_req_zone $server_name zone=quota:1m rate=%[3]dr/s;
+  limit_req_zone $binary_remote_addr zone=quota:1m rate=%[3]dr/s;
   server {
     listen 127.0.0.1:%[2]d ssl;
     ssl_certificate %[1]s/cert.pem; ssl_certificate_key %[1]s/key.pem;

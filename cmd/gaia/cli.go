@@ -166,26 +166,17 @@ func printOne(w io.Writer, err error) {
 	}
 }
 
-// flatten lists the errors that were joined into err.
+// flatten lists the errors that were joined into err, at whatever depth.
 func flatten(err error) []error {
-	for {
-		if many, ok := err.(interface{ Unwrap() []error }); ok {
-			var list []error
-			for _, one := range many.Unwrap() {
-				list = append(list, flatten(one)...)
-			}
-			return list
-		}
-		var load *policy.LoadError
-		one, ok := err.(interface{ Unwrap() error })
-		if !ok || errors.As(err, &load) && err == error(load) || one.Unwrap() == nil {
-			return []error{err}
-		}
-		if _, joins := errors.AsType[interface{ Unwrap() []error }](err); !joins {
-			return []error{err}
-		}
-		err = one.Unwrap()
+	var joined interface{ Unwrap() []error }
+	if _, whole := err.(*policy.LoadError); whole || !errors.As(err, &joined) {
+		return []error{err}
 	}
+	var list []error
+	for _, one := range joined.Unwrap() {
+		list = append(list, flatten(one)...)
+	}
+	return list
 }
 
 func indent(text string) string { return "  " + strings.ReplaceAll(text, "\n", "\n  ") }

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -42,7 +43,7 @@ func TestScript(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"upstream": upstream, "ready": ready, "get": get, "waitfor": waitFor, "exitcode": exitCodeIs, "waitfile": waitFile, "slowget": slowGet, "slowanswer": slowAnswer,
+			"upstream": upstream, "ready": ready, "get": get, "waitfor": waitFor, "exitcode": exitCodeIs, "waitfile": waitFile, "signal": signalGaia, "slowget": slowGet, "slowanswer": slowAnswer,
 		},
 	})
 }
@@ -173,6 +174,13 @@ func slowAnswer(ts *testscript.TestScript, _ bool, args []string) {
 	if got := <-answer.(chan string); got != args[0] {
 		ts.Fatalf("got %s, want %s", got, args[0])
 	}
+}
+
+// signalGaia sends SIGTERM to the gaia of $SOCKET.
+func signalGaia(ts *testscript.TestScript, _ bool, _ []string) {
+	st, err := control.NewClient(ts.Getenv("SOCKET"), "", "").Status(context.Background())
+	ts.Check(err)
+	ts.Check(syscall.Kill(st.PID, syscall.SIGTERM))
 }
 
 // waitFile waits until a file holds a text: waitfile PATH TEXT

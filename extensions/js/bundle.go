@@ -258,6 +258,9 @@ func (b *bundler) load(a api.OnLoadArgs) (api.OnLoadResult, error) {
 		return api.OnLoadResult{}, err
 	}
 	text := string(code)
+	if chainTooLong(text) {
+		return api.OnLoadResult{}, ErrTooDeep
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.bytes += len(text)

@@ -37,6 +37,25 @@ func (g *guest) capBuiltins() {
 	g.capCalls(proto("Function"), object("Reflect"))
 	g.capJSON(object("JSON"))
 	g.capBuffers(global)
+	g.refuseCode(global, object("Function"))
+}
+
+// refuseCode takes away what makes code from a text: a parser that meets a deep one ends
+// the program, not the hook.
+func (g *guest) refuseCode(global, function *goja.Object) {
+	refuse := func(goja.ConstructorCall) *goja.Object { panic(g.typeError("code cannot be made from a text here")) }
+	class := g.rt.ToValue(refuse).ToObject(g.rt)
+	g.must(class.DefineDataProperty("name", g.rt.ToValue("Function"), goja.FLAG_FALSE, goja.FLAG_TRUE, goja.FLAG_FALSE))
+	g.must(class.DefineDataProperty("prototype", function.Get("prototype"), goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_FALSE))
+	g.must(global.DefineDataProperty("Function", class, goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE))
+	g.must(global.DefineDataProperty("eval", g.function("eval", func(goja.FunctionCall) goja.Value { return refuse(goja.ConstructorCall{}) }),
+		goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE))
+	kinds, err := g.rt.RunProgram(g.policy.kinds)
+	g.must(err)
+	for i := range g.lengthOf(kinds) {
+		one := kinds.ToObject(g.rt).Get(strconv.FormatInt(i, 10)).ToObject(g.rt)
+		g.must(one.Prototype().DefineDataProperty("constructor", class, goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_FALSE))
+	}
 }
 
 // wrap puts a check before a method of o.

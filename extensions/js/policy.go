@@ -54,7 +54,8 @@ type Policy struct {
 	source  Source
 	scope   *natives.Scope
 	program *program
-	noop    *goja.Program
+	noop    *goja.Program // a function that does nothing
+	kinds   *goja.Program // one function of each kind
 	opts    policy.Options
 	hooks   policy.Hooks
 	rand    func() float64
@@ -96,9 +97,8 @@ func Open(ctx context.Context, src Source, c Config) (*Policy, error) {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	p := &Policy{name: src.Name, source: src, scope: c.Scope, program: prog, rand: c.Rand, log: c.Log, stop: make(chan struct{})}
-	if p.noop, err = goja.Compile("noop", "(function(){})", true); err != nil {
-		return nil, fmt.Errorf("open policy %s: %w", src.Name, err)
-	}
+	p.noop = goja.MustCompile("noop", "(function(){})", true)
+	p.kinds = goja.MustCompile("kinds", "[function(){}, async function(){}, function*(){}]", true)
 	p.opts.Budget = DefaultBudget
 	p.dog = newWatchdog(time.Millisecond)
 	if err := p.start(ctx, c); err != nil {

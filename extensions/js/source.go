@@ -20,6 +20,8 @@ const maxSource = 4 << 20
 var (
 	// ErrTooLarge: the files of the policy are together larger than 4 MiB.
 	ErrTooLarge = errors.New("the policy's files are larger than 4 MiB together")
+	// ErrTooDeep: the source nests so deeply that parsing it could end the program.
+	ErrTooDeep = errors.New("the source is nested too deeply")
 	// ErrNoHook: the policy exports no hook.
 	ErrNoHook = errors.New("no hook")
 	// ErrNotFile: what was named is a directory, a pipe or a device.

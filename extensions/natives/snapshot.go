@@ -34,23 +34,27 @@ func (h *Host) Export(now int64) Snapshot {
 		st.Export(now, func(e state.Entry) bool { s.State[name] = append(s.State[name], e); return true })
 	}
 	for _, l := range h.Limiters() {
-		long := l.refill() > longLimiter
-		l.lim.Export(now, func(r limit.Record) bool {
-			if long || r.Paused > now || l.kind == limit.Upstream {
-				s.Limiters[l.name] = append(s.Limiters[l.name], r)
-			}
-			return true
-		})
+		if recs := Records(now, l.lim); len(recs) > 0 {
+			s.Limiters[l.name] = recs
+		}
 	}
 	return s
 }
 
-func (l *Limiter) refill() time.Duration {
-	p := l.lim.Params()
-	if l.kind != limit.TokenBucket || p.Rate <= 0 {
-		return 0
-	}
-	return time.Duration(float64(p.Burst) / p.Rate * float64(p.Per))
+// Records lists the levels of a limiter that are worth keeping over a restart: all of
+// one that takes long to fill up or that learned them, and pauses of any.
+func Records(now int64, l limit.Limiter) []limit.Record {
+	p := l.Params()
+	learned := l.Kind() == limit.Upstream
+	long := l.Kind() == limit.TokenBucket && time.Duration(float64(p.Burst)/p.Rate*float64(p.Per)) > longLimiter
+	var recs []limit.Record
+	l.Export(now, func(r limit.Record) bool {
+		if long || learned || r.Paused > now {
+			recs = append(recs, r)
+		}
+		return true
+	})
+	return recs
 }
 
 // Import brings a snapshot back, before any policy is loaded. It returns how many

@@ -134,12 +134,12 @@ func loadError(src Source, name string, err error) *policy.LoadError {
 }
 
 func meterHint(m *meter.Error) string {
-	switch m.Kind {
-	case meter.ErrMalformed:
+	switch {
+	case errors.Is(m, meter.ErrMalformed):
 		return "is the file complete, and a core WebAssembly module?"
-	case meter.ErrUnsupported:
+	case errors.Is(m, meter.ErrUnsupported):
 		return "build for WebAssembly 2.0, without threads, exceptions, tail calls and garbage collection"
-	case meter.ErrLimit:
+	case errors.Is(m, meter.ErrLimit):
 		return "make the module smaller: optimise for size, drop what is unused"
 	}
 	return ""

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tetratelabs/wazero"
 
@@ -133,6 +134,11 @@ func (p *Policy) OnTick(t *policy.Tick) error {
 	if !p.hooks.Has(policy.HookTick) {
 		return nil
 	}
+	select {
+	case <-p.done:
+		return policy.ErrClosed
+	default:
+	}
 	var first error
 	for i := range p.slots {
 		if err := p.tick(&p.slots[i], t); err != nil && first == nil {
@@ -143,7 +149,9 @@ func (p *Policy) OnTick(t *policy.Tick) error {
 }
 
 func (p *Policy) tick(s *slot, t *policy.Tick) error {
-	if !s.take(p.options.Budget) {
+	timer := time.NewTimer(p.options.Budget)
+	defer timer.Stop()
+	if !s.take(timer.C) {
 		select {
 		case <-p.done:
 			return policy.ErrClosed
@@ -206,7 +214,7 @@ func (p *Policy) Close() error {
 	close(p.done)
 	p.refills.Wait()
 	for i := range p.slots {
-		p.slots[i].take(0)
+		p.slots[i].take(nil)
 	}
 	p.shut()
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -132,6 +133,35 @@ func TestHammer(t *testing.T) {
 		if err := p.OnRequest(request(), &d); !errors.Is(err, policy.ErrClosed) {
 			t.Errorf("after Close: %v", err)
 		}
+	}
+}
+
+// Policies that come and go leave nothing behind.
+func TestReloadsLeakNothing(t *testing.T) {
+	e := newEngine(t)
+	cycle := func(n int) uint64 {
+		for range n {
+			p, err := e.Open(bg, Source{Path: "testdata/bench.wasm"}, Config{Instances: 4})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var d policy.Decision
+			if err := p.OnRequest(request(), &d); err != nil {
+				t.Fatal(err)
+			}
+			if err := p.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		runtime.GC()
+		runtime.GC() // the first one runs finalizers
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	warm := cycle(10)
+	if after := cycle(60); after > warm+(1<<20) { // a leaked instance alone is 90 KiB
+		t.Errorf("the heap grew from %d to %d bytes", warm, after)
 	}
 }
 

@@ -14,7 +14,6 @@ import (
 
 const (
 	spins       = 4                      // looks at the slots before a hook goes to sleep
-	pollEvery   = 50 * time.Microsecond  // how often a tick or Close looks at a slot that is in use
 	retryRefill = 100 * time.Millisecond // after an instance could not be made
 )
 
@@ -22,24 +21,36 @@ const (
 // Whoever set busy owns the fields behind it.
 type slot struct {
 	busy   atomic.Uint32
-	broken bool   // the guest trapped
-	guest  *guest // nil: it could not be made
-	gate   *gate
+	broken bool     // the guest trapped
+	guest  *guest   // nil: it could not be made
+	own    gate     // for those who want this slot and no other
+	pool   *gate    // for those who want any; nil: nobody does
 	_      [64]byte // slots are written by different processors
 }
 
-// gate is where hooks wait for a slot: one for all slots of a pool, else one for each.
+// gate is where hooks, ticks and Close wait. A waiter counts itself before it looks, and a holder looks for waiters after it
+// let go, so none is missed; whoever is faster than the one who was woken wakes it again.
 type gate struct {
 	waiters atomic.Int32
 	free    chan struct{} // a token says: look again
+}
+
+func (g *gate) wake() {
+	if g.waiters.Load() == 0 {
+		return
+	}
+	select {
+	case g.free <- struct{}{}:
+	default: // as many are awake already as there are slots
+	}
 }
 
 func newSlots(n int, shared bool) []slot {
 	slots := make([]slot, n)
 	pool := &gate{free: make(chan struct{}, n)}
 	for i := range slots {
-		if slots[i].gate = pool; !shared {
-			slots[i].gate = &gate{free: make(chan struct{}, 1)}
+		if slots[i].own.free = make(chan struct{}, 1); shared {
+			slots[i].pool = pool
 		}
 	}
 	return slots
@@ -79,10 +90,12 @@ func (p *Policy) scan(slots []slot) *slot {
 	return nil
 }
 
-// wait is acquire where all is in use. A waiter counts itself before it looks, and a holder looks for waiters after it let go,
-// so none is missed.
+// wait is acquire where all is in use.
 func (p *Policy) wait(hook policy.Hook, slots []slot) (*slot, error) {
-	gate := slots[0].gate
+	gate := slots[0].pool
+	if gate == nil {
+		gate = &slots[0].own
+	}
 	gate.waiters.Add(1)
 	defer gate.waiters.Add(-1)
 	for range spins {
@@ -126,11 +139,9 @@ func (p *Policy) release(s *slot) {
 
 func (s *slot) free() {
 	s.busy.Store(0)
-	if s.gate.waiters.Load() > 0 {
-		select {
-		case s.gate.free <- struct{}{}:
-		default: // as many are awake already as there are slots
-		}
+	s.own.wake()
+	if s.pool != nil {
+		s.pool.wake()
 	}
 }
 
@@ -163,13 +174,16 @@ func (p *Policy) replace(s *slot) {
 	})
 }
 
-// take waits for one slot, for at most limit; 0 waits as long as it takes.
-func (s *slot) take(limit time.Duration) bool {
-	for spent := time.Duration(0); !s.busy.CompareAndSwap(0, 1); spent += pollEvery {
-		if limit > 0 && spent >= limit {
+// take waits for one slot until stop says something; nil waits as long as it takes.
+func (s *slot) take(stop <-chan time.Time) bool {
+	s.own.waiters.Add(1)
+	defer s.own.waiters.Add(-1)
+	for !s.busy.CompareAndSwap(0, 1) {
+		select {
+		case <-s.own.free:
+		case <-stop:
 			return false
 		}
-		time.Sleep(pollEvery)
 	}
 	return true
 }

@@ -6,7 +6,6 @@ import (
 	"net/textproto"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
@@ -28,14 +27,10 @@ type exchange struct {
 	w   http.ResponseWriter
 	r   *http.Request
 
-	call    api.Call
-	url     url.URL
-	steer   steering
-	body    *clientBody // nil: there is none
-	interim struct {
-		mu   sync.Mutex
-		over bool // the final answer begins; guarded by mu
-	}
+	call  api.Call
+	url   url.URL
+	steer steering
+	body  *clientBody // nil: there is none
 }
 
 // ServeHTTP answers one request. It is the only entry from net/http.
@@ -182,9 +177,6 @@ func (x *exchange) prepareBody() *problem {
 // do sends the request when it may go and passes the answer on.
 func (x *exchange) do() {
 	res, err := x.s.pool.Do(x.r.Context(), &x.call)
-	x.interim.mu.Lock()
-	x.interim.over = true
-	x.interim.mu.Unlock()
 	switch {
 	case err != nil:
 		x.fail(err)
@@ -200,15 +192,10 @@ func (x *exchange) do() {
 
 var errNoAnswer = errors.New("the upstream's status is not that of an answer")
 
-// passInterim passes an informational answer on. The server sends 100 by itself,
+// passInterim passes an informational answer on, while do waits. The server sends 100 by itself,
 // when the upstream begins to read.
 func (x *exchange) passInterim(code int, fields textproto.MIMEHeader) error {
 	if code == http.StatusContinue || !x.r.ProtoAtLeast(1, 1) {
-		return nil
-	}
-	x.interim.mu.Lock()
-	defer x.interim.mu.Unlock()
-	if x.interim.over {
 		return nil
 	}
 	h := x.w.Header()

@@ -170,3 +170,16 @@ func newSettings(subsystem string, c Config, prev *settings) (*settings, error) 
 }
 
 func (s *settings) maxAttempts() int { return max(s.MaxAttempts, 1) }
+
+// Rates lists the limiters of the configured rates in force by name, for a snapshot
+// and for explanations.
+func (c *Core) Rates() map[string]limit.Limiter {
+	s := c.set.Load()
+	rates := map[string]limit.Limiter{}
+	for level, l := range s.rates {
+		if l != nil {
+			rates[s.names[level]] = l
+		}
+	}
+	return rates
+}

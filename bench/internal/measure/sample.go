@@ -23,11 +23,14 @@ const mostOps = 1 << 30
 type Op func(n int) error
 
 // Serial samples op on one goroutine. A sample takes about length; its cost is the
-// processor time of the whole process, so a garbage collector that op keeps busy counts.
-// How many operations fill a sample is found out at the first one.
+// processor time of the whole process, so the garbage that op makes is paid for. The
+// process has one processor meanwhile: otherwise the collector would spin on idle ones.
+// How many operations fill a sample is found out at the first one. To tell the cost of
+// garbage, length must hold several rounds of the collector.
 func Serial(op Op, length time.Duration) Sample {
 	n := 0
 	return func() (float64, bool, error) {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 		if n == 0 {
 			var err error
 			if n, err = fill(op, length); err != nil {

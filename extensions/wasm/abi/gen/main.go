@@ -2,7 +2,7 @@
 package main
 
 import (
-	"fmt"
+	"log"
 	"os"
 
 	"github.com/gaia-host/gaia/extensions/wasm/abi"
@@ -16,7 +16,6 @@ func main() {
 		}
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "generate the ABI files:", err)
-		os.Exit(1)
+		log.Fatalln("generate the ABI files:", err)
 	}
 }
