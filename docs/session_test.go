@@ -248,7 +248,7 @@ func (s *session) run(b block, command string) []string {
 		s.t.Cleanup(func() { _ = in.Close(); _ = cmd.Wait() })
 		fmt.Fprintln(in, "exec 2>&1")
 	}
-	fmt.Fprintf(s.shell, "%s\nprintf '\\001\\n'\n", s.stand.Replace(command))
+	fmt.Fprintf(s.shell, "%s\n{ code=$?; printf '\\001\\n'; (exit $code); }\n", s.stand.Replace(command))
 	type answer struct {
 		text string
 		err  error

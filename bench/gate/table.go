@@ -17,5 +17,10 @@ func rows() []row {
 		{"js/reads-deny", 3.6, 2, jsHook(denyHook, policy.ActionDeny)},
 		{"wasm/hook", 9, 0, wasmHook},
 		{"wasm/host-call", 6, noAllocs, wasmHostCall},
+		{"api/js", 1.15, 6, clientRow("js")},
+		{"api/wasm", 1.15, 6, clientRow("wasm")},
+		{"gateway/plain", 1.05, noAllocs, gatewayRow("plain", "bare")},
+		{"gateway/wasm", 1.08, noAllocs, gatewayRow("wasm", "native")},
+		{"gateway/js", 1.15, noAllocs, gatewayRow("js", "native")},
 	}
 }

@@ -124,7 +124,8 @@ func exitCode(err error) int {
 // printError says what, where and how to mend it. Errors joined into one are
 // printed one after the other.
 func printError(w io.Writer, err error) {
-	if _, quiet := err.(silent); quiet {
+	var quiet silent
+	if errors.As(err, &quiet) {
 		return
 	}
 	var faults config.Faults
@@ -168,8 +169,9 @@ func printOne(w io.Writer, err error) {
 
 // flatten lists the errors that were joined into err, at whatever depth.
 func flatten(err error) []error {
+	var load *policy.LoadError
 	var joined interface{ Unwrap() []error }
-	if _, whole := err.(*policy.LoadError); whole || !errors.As(err, &joined) {
+	if errors.As(err, &load) && err == error(load) || !errors.As(err, &joined) {
 		return []error{err}
 	}
 	var list []error

@@ -19,7 +19,6 @@ type provider struct {
 	start       int64
 	used        int64
 	refused     int
-	mostInAnyBy int64
 }
 
 func (p *provider) serve(now int64) Feedback {

@@ -57,7 +57,7 @@ func appendNumber(b []byte, v float64) []byte {
 // BlockHeader is the size in bytes of what precedes the values of a block.
 const BlockHeader = 16
 
-// ErrBlock: the bytes are not a metrics block.
+// ErrBlock is returned for bytes that are not a metrics block.
 var ErrBlock = errors.New("metrics: malformed block")
 
 // AppendBlock appends the block that a Wasm guest reads, little endian: u64 version, u32 count, u32 layout (see Layout), f64[count]

@@ -105,26 +105,20 @@ func (g *guest) limiter(id uint64) (*natives.Limiter, error) {
 	return ls[uint32(id)].limiter, nil
 }
 
-// arg reads a key; one of length -1 is the request's.
-func (g *guest) arg(ptr, n uint64) (a natives.Arg, err error) {
-	if int32(n) == -1 {
-		return a, nil
-	}
-	if uint32(n) > maxKey {
-		return a, fmt.Errorf("a key of %d bytes: %w", uint32(n), errRange)
-	}
-	a.Key, a.HasKey = g.str(ptr, n), true
-	return a, nil
-}
-
-// limiterArg reads the identifier and key that most functions begin with.
-func (g *guest) limiterArg(s []uint64) (*natives.Limiter, natives.Arg, error) {
+// limiterArg reads the identifier and key that most functions begin with, into a zero a; a key of length -1 is the request's.
+func (g *guest) limiterArg(s []uint64, a *natives.Arg) (*natives.Limiter, error) {
 	l, err := g.limiter(s[0])
-	if err != nil {
-		return nil, natives.Arg{}, err
+	switch n := uint32(s[2]); {
+	case err != nil:
+		return nil, err
+	case int32(n) == -1:
+		return l, nil
+	case n > maxKey:
+		return nil, fmt.Errorf("a key of %d bytes: %w", n, errRange)
+	default:
+		a.Key, a.HasKey = g.str(s[1], s[2]), true
+		return l, nil
 	}
-	a, err := g.arg(s[1], s[2])
-	return l, a, err
 }
 
 func setCost(a *natives.Arg, cost uint64) {
@@ -134,7 +128,8 @@ func setCost(a *natives.Arg, cost uint64) {
 }
 
 func limiterAdmit(g *guest, s []uint64) {
-	l, a, err := g.limiterArg(s)
+	var a natives.Arg
+	l, err := g.limiterArg(s, &a)
 	if err != nil {
 		s[0] = uint64(int64(g.refuse(err)))
 		return
@@ -168,7 +163,8 @@ func limiterAdmit(g *guest, s []uint64) {
 }
 
 func limiterTake(g *guest, s []uint64) {
-	l, a, err := g.limiterArg(s)
+	var a natives.Arg
+	l, err := g.limiterArg(s, &a)
 	taken := false
 	if err == nil {
 		setCost(&a, s[3])
@@ -183,7 +179,8 @@ func limiterTake(g *guest, s []uint64) {
 
 func limiterPeek(g *guest, s []uint64) {
 	out := g.bytes(s[4], abi.PeekSizeOf)
-	l, a, err := g.limiterArg(s)
+	var a natives.Arg
+	l, err := g.limiterArg(s, &a)
 	var r limit.Result
 	if err == nil {
 		setCost(&a, s[3])
@@ -201,7 +198,8 @@ func limiterPeek(g *guest, s []uint64) {
 }
 
 func limiterLearn(g *guest, s []uint64) {
-	l, a, err := g.limiterArg(s)
+	var a natives.Arg
+	l, err := g.limiterArg(s, &a)
 	if err == nil {
 		err = g.call.Learn(l, a)
 	}
@@ -209,7 +207,8 @@ func limiterLearn(g *guest, s []uint64) {
 }
 
 func limiterPause(g *guest, s []uint64) {
-	l, a, err := g.limiterArg(s)
+	var a natives.Arg
+	l, err := g.limiterArg(s, &a)
 	if err == nil {
 		err = g.call.Pause(l, a, time.Duration(max(int64(s[3]), 0)))
 	}
@@ -217,7 +216,8 @@ func limiterPause(g *guest, s []uint64) {
 }
 
 func limiterSettle(g *guest, s []uint64) {
-	l, a, err := g.limiterArg(s)
+	var a natives.Arg
+	l, err := g.limiterArg(s, &a)
 	if err == nil {
 		setCost(&a, s[3])
 		err = g.call.Settle(l, a)

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -34,7 +35,8 @@ func FuzzLoad(f *testing.F) {
 			t.Fatalf("config %v, error %v", cfg, err)
 		}
 		if err != nil {
-			if _, ok := err.(Faults); !ok || err.Error() == "" {
+			var faults Faults
+			if !errors.As(err, &faults) || err.Error() == "" {
 				t.Fatalf("not faults: %#v", err)
 			}
 			return

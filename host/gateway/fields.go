@@ -113,12 +113,18 @@ func parseTimeout(v string) (time.Duration, bool) {
 	return d, err == nil && 0 < d && d <= maxTimeout
 }
 
-// stripAnswer removes the hop-by-hop fields of an answer.
-func stripAnswer(h http.Header) {
-	dropNamed(h, h["Connection"])
-	for _, name := range [...]string{"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade"} {
-		delete(h, name)
+// passFields moves the fields of an answer to dst, except the hop-by-hop ones. from
+// stays as it is: policies see it until the answer's end.
+func passFields(dst, from http.Header) {
+	for name, values := range from {
+		switch name {
+		case "Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection",
+			"Te", "Trailer", "Transfer-Encoding", "Upgrade":
+		default:
+			dst[name] = values
+		}
 	}
+	dropNamed(dst, from["Connection"])
 }
 
 // dropNamed removes the fields that a Connection field names.

@@ -96,10 +96,7 @@ func (x *exchange) passAnswer(res *http.Response) {
 
 // passHead writes status and fields and returns how many trailer fields it announced.
 func (x *exchange) passHead(header http.Header, res *http.Response) int {
-	stripAnswer(res.Header)
-	for name, values := range res.Header {
-		header[name] = values
-	}
+	passFields(header, res.Header)
 	if _, ok := header["Content-Type"]; !ok {
 		header["Content-Type"] = nil // or net/http would guess one
 	}

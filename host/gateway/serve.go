@@ -199,10 +199,7 @@ func (x *exchange) passInterim(code int, fields textproto.MIMEHeader) error {
 		return nil
 	}
 	h := x.w.Header()
-	stripAnswer(http.Header(fields))
-	for name, values := range fields {
-		h[name] = values
-	}
+	passFields(h, http.Header(fields))
 	x.w.WriteHeader(code)
 	clear(h)
 	return nil

@@ -73,13 +73,13 @@ func (x *exchange) upgrade(res *http.Response) {
 		x.answer(x.upstreamFailed(policy.ErrorOther, errors.New("the upstream switched to a protocol that was not asked for")))
 		return
 	}
-	protocol := res.Header["Upgrade"]
-	stripAnswer(res.Header)
-	res.Header["Connection"], res.Header["Upgrade"] = []string{"Upgrade"}, protocol
-	x.explain(res.Header)
+	fields := x.w.Header()
+	passFields(fields, res.Header)
+	fields["Connection"], fields["Upgrade"] = []string{"Upgrade"}, res.Header["Upgrade"]
+	x.explain(fields)
 	x.run(&tunnel{target: target}, func(w *bufio.Writer) {
 		_, _ = w.WriteString("HTTP/1.1 101 Switching Protocols\r\n")
-		_ = res.Header.Write(w) // w keeps its first error for Flush
+		_ = fields.Write(w) // w keeps its first error for Flush
 		_, _ = w.WriteString("\r\n")
 	})
 }
