@@ -128,7 +128,7 @@ func freeAddr(t *testing.T) string {
 func newSession(t *testing.T) *session {
 	t.Helper()
 	bin := binDir(t)
-	dir, err := os.MkdirTemp("", "page-") // short: the socket's path has a bound
+	dir, err := os.MkdirTemp("", "page-") //nolint:usetesting // the path of a socket has a bound, which t.TempDir may exceed
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -58,11 +59,11 @@ func (b *buffers) Put(buf []byte) { b.Pool.Put(&buf) }
 // serveBare is what the gateway is held against: httputil.ReverseProxy with what makes it
 // fast, and the prefix taken off as the route does.
 func serveBare(upstream string, in io.Reader, out io.Writer) error {
-	target := &url.URL{Scheme: "http", Host: upstream}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
-			r.SetURL(target)
-			r.SetXForwarded()
+			u := r.Out.URL
+			u.Scheme, u.Host, u.Path = "http", upstream, strings.TrimPrefix(u.Path, "/t")
+			r.Out.Host = ""
 		},
 		Transport: tunedTransport(), BufferPool: &buffers{},
 	}
@@ -70,7 +71,7 @@ func serveBare(upstream string, in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	s := &http.Server{Handler: http.StripPrefix("/t", proxy), ReadHeaderTimeout: time.Minute}
+	s := &http.Server{Handler: proxy, ReadHeaderTimeout: time.Minute}
 	go func() { _ = s.Serve(l) }() // ends with the process
 	fmt.Fprintln(out, l.Addr())
 	_, err = io.Copy(io.Discard, in)

@@ -191,10 +191,7 @@ func (g *guest) answerObject(h policy.Hook, o *goja.Object, out *policy.Decision
 		g.bad = fmt.Errorf("want a decision, got %s", kindName(o))
 		return
 	}
-	d := policy.Decision{Headers: out.Headers[:0]}
-	if g.bad = decode(o, &d); g.bad == nil {
-		*out = d
-	}
+	g.bad = decode(o, out)
 }
 
 // fits refuses answers that the hook has no use for.

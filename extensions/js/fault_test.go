@@ -63,7 +63,7 @@ func TestSpentBudget(t *testing.T) {
 			if !ended {
 				t.Errorf("got %v", f)
 			}
-			if took > time.Second {
+			if took > time.Second && !raceEnabled {
 				t.Errorf("it took %v", took)
 			}
 			if f.Kind == policy.FaultBudget && f.Where == "" {
@@ -84,7 +84,7 @@ func TestCappedBuiltins(t *testing.T) {
 		`Math.max.apply(null, {length: 1e9})`, `Reflect.apply(Math.max, null, {length: 1e9})`, `Reflect.construct(Array, {length: 1e9})`,
 		`String.raw({raw: {length: 1e9}})`, `[].indexOf.call({length: 1e12}, 1)`, `"x".repeat(1e6).split("")`, `"x".repeat(1e5).replaceAll("x", "y".repeat(1e6))`,
 		`"x".repeat(1e5).replace(/x/g, "$'")`, `"x".repeat(1e6).match(/x/g)`, `/x/.test("x".repeat(1e6))`, `JSON.parse("[".repeat(2e6))`,
-		`"x".concat(..."x".repeat(1000).split("").map(() => "y".repeat(1e5)))`, `Array(1000).fill("y".repeat(1e5)).join("")`,
+		`"x".concat(..."x".repeat(50).split("").map(() => "y".repeat(1e5)))`, `Array(1000).fill("y".repeat(1e5)).join("")`,
 		`new Array(1 << 17).fill(0).sort()`, `JSON.stringify(new Array(1 << 20))`, `[].concat(new Array(1e9))`, `new Array(1e9).reverse()`,
 		`(() => { let a = []; for (let i = 0; i < 500; i++) a = [a]; return JSON.stringify(a) })()`,
 		`(() => { let a = []; for (let i = 0; i < 500; i++) a = [a]; return String(a) })()`} {
@@ -99,7 +99,7 @@ func TestCappedBuiltins(t *testing.T) {
 			if f.Kind != policy.FaultException || !strings.Contains(f.Err.Error(), "RangeError") {
 				t.Errorf("got %v", f)
 			}
-			if got := (after.TotalAlloc - before.TotalAlloc) >> 20; took > time.Second || got > 128 {
+			if got := (after.TotalAlloc - before.TotalAlloc) >> 20; got > 128 || took > time.Second && !raceEnabled {
 				t.Errorf("%v, %d MiB", took, got)
 			}
 		})
@@ -391,5 +391,42 @@ func TestDeterministicChance(t *testing.T) {
 	}
 	if f := w.fault(t); f.Err.Error() != "0.25 2023-11-14T22:13:20.000Z" {
 		t.Error(f)
+	}
+}
+
+// The watchdog sleeps while nothing runs, and wakes up for the next hook.
+func TestWatchdogSleeps(t *testing.T) {
+	w := openBrief(t, `export function onRequest() { for (;;) {} }`)
+	for range 3 {
+		for i := 0; !w.dog.parked.Load(); i++ {
+			if i > 5000 {
+				t.Fatal("it does not sleep")
+			}
+			<-time.After(time.Millisecond)
+		}
+		if f := w.fault(t); f.Kind != policy.FaultBudget {
+			t.Errorf("got %v", f)
+		}
+		w.untilIdle(t)
+	}
+}
+
+// A guest whose module scope fails the second time is no guest, and the policy says why.
+func TestGuestThatCannotBeBuiltAgain(t *testing.T) {
+	w, err := openWith(t, `import {state} from "gaia"; if (state.get("broken")) throw new Error("not again");
+		export function onRequest() { state.set("broken", true); for (;;) {} }`, setup{config: Config{Override: brief}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := w.fault(t); f.Kind != policy.FaultBudget {
+		t.Fatalf("got %v", f)
+	}
+	w.untilIdle(t)
+	for range 3 {
+		f := w.fault(t)
+		if f.Kind != policy.FaultBusy || !strings.Contains(f.Err.Error(), "not again") {
+			t.Fatalf("got %v", f)
+		}
+		w.untilIdle(t)
 	}
 }

@@ -48,8 +48,7 @@ func pack(d *policy.Decision, h int) uint64 {
 	return uint64(d.Action)<<abi.WordIsActionShift | uint64(h)<<abi.WordIsHandleShift | min(ms, math.MaxUint32)
 }
 
-// decode reads a packed decision and what belongs to it into d, which is zero. The error wraps a *policy.Fault's cause; kind
-// says of what sort.
+// decode reads a packed decision and what belongs to it into d, which is zero. With an error comes what kind of fault it is.
 func (g *guest) decode(hook policy.Hook, word uint64, d *policy.Decision) (kind policy.FaultKind, err error) {
 	if word == 0 {
 		return 0, nil

@@ -27,7 +27,7 @@ const (
 )
 
 const (
-	loadFuel     = 5_000_000 // of each function called while loading; a larger Config.Fuel counts here too
+	loadFuel     = 4_000_000 // of each function called while loading (Go starts with 1.2 million); a larger Config.Fuel counts here too
 	maxFuel      = 1 << 40
 	maxPages     = 1 << 16
 	maxInstances = 1024
@@ -83,7 +83,7 @@ type Config struct {
 	Scope       *natives.Scope // its names and grants; nil: a host of its own that nobody else sees
 	Override    policy.Options // the operator's, over the manifest's
 	Instances   int            // for isolation pool and key; 0 is 2 x GOMAXPROCS
-	Fuel        int64          // of one hook; 0 is DefaultFuel
+	Fuel        int64          // of one hook; 0 is DefaultFuel. The garbage collector waits for a hook that computes
 	MemoryPages uint32         // of one instance; 0 is DefaultMemoryPages
 	Log         *slog.Logger   // nil: the engine's
 }

@@ -1,6 +1,9 @@
 package wasm
 
 import (
+	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -58,5 +61,23 @@ func TestExample(t *testing.T) {
 	}
 	if d := ask("b.example.com", second+int64(time.Minute)); d.Action != policy.ActionAllow {
 		t.Errorf("a minute later: %+v", d)
+	}
+}
+
+// The example is built by the command that its README names, and what comes out is a policy.
+func TestExampleBuilds(t *testing.T) {
+	if _, err := exec.LookPath("clang"); err != nil && os.Getenv("CI") == "" {
+		t.Skip("no clang: apt-get install clang lld make")
+	}
+	file := filepath.Join(t.TempDir(), "policy.wasm")
+	if out, err := exec.Command("make", "-C", "../../examples/wasm-c", "OUT="+file).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	p, err := newEngine(t).Open(bg, Source{Path: file}, Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Close(); err != nil || p.Name() != "per-host" {
+		t.Errorf("%v, %s", err, p.Name())
 	}
 }

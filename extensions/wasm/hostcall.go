@@ -170,4 +170,5 @@ func (g *guest) refuse(err error) int32 {
 	return abi.ErrorIsArgument
 }
 
-func putSpan(b []byte, at int, v uint64) { binary.LittleEndian.PutUint64(b[at:], v) }
+// putI64 writes a field of a structure in the guest's memory.
+func putI64(b []byte, at int, v uint64) { binary.LittleEndian.PutUint64(b[at:], v) }

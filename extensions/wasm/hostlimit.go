@@ -190,10 +190,10 @@ func limiterPeek(g *guest, s []uint64) {
 		s[0] = i32(g.refuse(err))
 		return
 	}
-	putSpan(out, abi.PeekWait, uint64(r.Wait))
-	putSpan(out, abi.PeekLimit, uint64(r.Limit))
-	putSpan(out, abi.PeekRemaining, uint64(r.Remaining))
-	putSpan(out, abi.PeekReset, uint64(r.Reset))
+	putI64(out, abi.PeekWait, uint64(r.Wait))
+	putI64(out, abi.PeekLimit, uint64(r.Limit))
+	putI64(out, abi.PeekRemaining, uint64(r.Remaining))
+	putI64(out, abi.PeekReset, uint64(r.Reset))
 	s[0] = i32Bool(r.OK)
 }
 

@@ -250,3 +250,6 @@ func (u upgraded) Write(b []byte) (int, error) {
 	u.pool.sent.Add(uint64(max(n, 0)))
 	return n, err
 }
+
+// CloseWrite ends the direction to the upstream; what it still says can be read.
+func (u upgraded) CloseWrite() error { return closeWrite(u.to) }

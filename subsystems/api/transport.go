@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"sync"
@@ -68,6 +69,16 @@ func (c *conn) Close() error {
 	delete(c.all.open, c)
 	c.all.mu.Unlock()
 	return c.Conn.Close()
+}
+
+// CloseWrite ends the direction to the upstream, where the connection can do that.
+func (c *conn) CloseWrite() error { return closeWrite(c.Conn) }
+
+func closeWrite(w any) error {
+	if h, ok := w.(interface{ CloseWrite() error }); ok {
+		return h.CloseWrite()
+	}
+	return errors.ErrUnsupported
 }
 
 // dial opens a connection within the dial timeout.
