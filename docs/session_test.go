@@ -322,6 +322,42 @@ func (s *session) expectRun(b block, want []string) {
 	}
 }
 
+// traffic calls the API through gaia until stop, and returns what failed: a policy may
+// say no, but nothing is dropped while it changes.
+func (s *session) traffic() (stop func() (calls int, failures []string)) {
+	quit, done := make(chan struct{}), make(chan struct{})
+	var calls int
+	var failures []string
+	url := s.stand.Replace("http://127.0.0.1:8080/api/hello")
+	go func() {
+		defer close(done)
+		t := time.NewTicker(30 * time.Millisecond)
+		defer t.Stop()
+		for more := true; more; {
+			calls++
+			if res, err := http.Get(url); err != nil {
+				failures = append(failures, err.Error())
+			} else {
+				_, _ = io.Copy(io.Discard, res.Body)
+				_ = res.Body.Close()
+				if res.StatusCode >= 500 {
+					failures = append(failures, res.Status)
+				}
+			}
+			select {
+			case <-quit:
+				more = false
+			case <-t.C:
+			}
+		}
+	}()
+	return func() (int, []string) {
+		close(quit)
+		<-done
+		return calls, failures
+	}
+}
+
 // stop ends every gaia of the page; each must have ended well.
 func (s *session) stop() {
 	for _, p := range s.gaias {
@@ -404,7 +440,11 @@ func TestPages(t *testing.T) {
 				case b.lang == "console":
 					s.console(b)
 				case b.kind == "run":
+					stop := s.traffic()
 					s.expectRun(b, strings.Split(strings.TrimSuffix(b.text, "\n"), "\n"))
+					if calls, failures := stop(); len(failures) > 0 {
+						t.Errorf("%s: of %d calls while the file changed these failed: %v", b, calls, failures)
+					}
 				}
 			}
 		})

@@ -30,7 +30,7 @@ func gatewayRow(ours, theirs string) func(context.Context, effort) (outcome, err
 			}
 			sides = append(sides, proxySample(ctx, gen, proxy, addrs[0], e.Requests))
 		}
-		res, err := measure.Interleave(measure.Plan{Turns: e.Repeat, Limit: 6 * e.Limit}, measure.Ratio, sides...)
+		res, err := measure.Interleave(measure.Plan{Turns: e.Repeat, Limit: 4 * e.Limit}, measure.Ratio, sides...)
 		return compared(res, 0, ours, theirs), err
 	}
 }

@@ -69,7 +69,7 @@ func (o outcome) detail() string {
 type verdict struct {
 	row    row
 	ratio  float64 // rounded up to what is printed, so that print and verdict agree
-	allocs int     // rounded as testing.AllocsPerRun would not: to the nearest
+	allocs int     // rounded to the nearest: now and then the runtime makes one of its own
 	short  bool
 }
 

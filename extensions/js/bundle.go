@@ -1,6 +1,7 @@
 package js
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -100,7 +101,11 @@ func BundleSource(src Source) (Bundle, error) {
 		src.Path = src.Name + ".js"
 	}
 	b := &bundler{src: src}
-	if _, err := src.read(src.entry()); err != nil {
+	code, err := src.read(src.entry())
+	if err == nil && len(bytes.TrimSpace(code)) == 0 {
+		err = ErrEmpty
+	}
+	if err != nil {
 		return Bundle{}, src.unreadable(err)
 	}
 	result := api.Build(b.options())

@@ -54,10 +54,6 @@ type guest struct {
 	lastRef *decisionRef
 	built   map[*goja.Object]*decisionRef // at module scope
 
-	usesMetrics bool
-	shownTick   *tickNumbers
-	shown       map[string]goja.Value
-
 	depth     int // of capped built-ins that call each other
 	freezeFn  goja.Callable
 	jsonFn    goja.Callable
@@ -72,7 +68,7 @@ type guest struct {
 func newGuest(p *Policy) (*guest, error) {
 	rt := goja.New()
 	g := &guest{policy: p, rt: rt, call: p.scope.NewCall(), loading: true, texts: newInterner(rt), long: newInterner(rt),
-		yes: rt.ToValue(true), no: rt.ToValue(false), built: map[*goja.Object]*decisionRef{}, shown: map[string]goja.Value{},
+		yes: rt.ToValue(true), no: rt.ToValue(false), built: map[*goja.Object]*decisionRef{},
 		refType: refTypeOf(), bytesType: reflect.TypeFor[[]byte]()}
 	g.watch = p.dog.add(rt)
 	rt.SetMaxCallStackSize(maxCalls)

@@ -16,7 +16,7 @@ import (
 
 func TestLoadErrors(t *testing.T) {
 	for _, c := range []struct{ name, code, where, want, hint string }{
-		{"empty", ``, "p.js: ", "exports no hook", "onRequest"},
+		{"empty", ` `, "p.js: ", "is empty", ""},
 		{"no hook", `export const x = 1;`, "p.js: ", "exports no hook", ""},
 		{"syntax", "\nexport function onRequest( {", "p.js:2:", "", ""},
 		{"async", `export async function onRequest() {}`, "p.js: ", "async function", "delay(500)"},

@@ -61,20 +61,15 @@ type Policy struct {
 	rand    func() float64
 	log     *slog.Logger
 
-	dog        *watchdog
-	ticks      uint64 // of the watchdog, in the budget
-	groups     []*group
-	total      int
-	usesNumber bool // reads metrics: every tick is kept
-	lastTick   atomic.Pointer[tickNumbers]
+	dog    *watchdog
+	ticks  uint64 // of the watchdog, in the budget
+	groups []*group
+	total  int
 
 	closed   atomic.Bool
 	stop     chan struct{}
 	builders sync.WaitGroup // guests that are built again
 }
-
-// tickNumbers are the host's numbers of one tick, by subsystem.
-type tickNumbers struct{ numbers map[string]map[string]float64 }
 
 // Open bundles, compiles and loads a policy. Its errors are *policy.LoadError. Names
 // that it declares go into the transaction of the scope.
@@ -121,10 +116,6 @@ func (p *Policy) start(ctx context.Context, c Config) error {
 	p.opts = own
 	p.ticks = p.dog.ticks(p.opts.Budget)
 	p.hooks = first.hookSet()
-	p.usesNumber = first.usesMetrics
-	if p.usesNumber {
-		p.hooks |= policy.HooksOf(policy.HookTick)
-	}
 	p.makeGroups(c.Instances)
 	for _, g := range p.groups {
 		for i := range g.seats {
@@ -357,9 +348,6 @@ func (p *Policy) OnTick(t *policy.Tick) error {
 	if p.closed.Load() {
 		return policy.ErrClosed
 	}
-	if p.usesNumber {
-		p.keep(t)
-	}
 	var errs []error
 	for _, g := range p.groups {
 		for i := range g.seats {
@@ -372,24 +360,6 @@ func (p *Policy) OnTick(t *policy.Tick) error {
 		return nil
 	}
 	return errs[0]
-}
-
-// keep copies the numbers of a tick, whose maps are valid during the call only.
-func (p *Policy) keep(t *policy.Tick) {
-	if t.Metrics == nil {
-		return
-	}
-	kept := &tickNumbers{numbers: map[string]map[string]float64{}}
-	for _, name := range policy.Subsystems() {
-		if m := t.Metrics(name); len(m) > 0 {
-			own := make(map[string]float64, len(m))
-			for k, v := range m {
-				own[k] = v
-			}
-			kept.numbers[name] = own
-		}
-	}
-	p.lastTick.Store(kept)
 }
 
 // tickSeat ticks one guest. One that is busy all the time of the budget is passed over:

@@ -22,6 +22,8 @@ var (
 	ErrTooLarge = errors.New("the policy's files are larger than 4 MiB together")
 	// ErrTooDeep: the source nests so deeply that parsing it could end the program.
 	ErrTooDeep = errors.New("the source is nested too deeply")
+	// ErrEmpty: there is nothing in the file.
+	ErrEmpty = errors.New("the file is empty")
 	// ErrNoHook: the policy exports no hook.
 	ErrNoHook = errors.New("no hook")
 	// ErrNotFile: what was named is a directory, a pipe or a device.
@@ -126,7 +128,7 @@ func (s Source) unreadable(err error) *policy.LoadError {
 		e.Message = "there is no such file"
 	case errors.As(err, &pe):
 		e.Message = "cannot be read: " + pe.Err.Error()
-	case errors.Is(err, ErrTooLarge), errors.Is(err, ErrNotFile):
+	case errors.Is(err, ErrTooLarge), errors.Is(err, ErrNotFile), errors.Is(err, ErrEmpty):
 		e.Message = err.Error()
 	}
 	return e

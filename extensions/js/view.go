@@ -289,10 +289,14 @@ func (v *tickView) Get(key string) goja.Value {
 	if key == "now" {
 		return v.g.number(float64(t.Now) / 1e6)
 	}
-	if v.Has(key) {
-		return v.g.metrics(key)
+	if !v.Has(key) || t.Metrics == nil {
+		return nil
 	}
-	return nil
+	numbers := t.Metrics(key)
+	if len(numbers) == 0 {
+		return nil
+	}
+	return v.g.numbers(numbers)
 }
 
 // makeViews builds the views of a guest, once.

@@ -59,7 +59,6 @@ func (g *guest) word(fc goja.FunctionCall) goja.Value {
 	case "gauge":
 		return g.function(name, g.wordGauge)
 	case "metrics":
-		g.usesMetrics = true
 		return g.function(name, func(fc goja.FunctionCall) goja.Value { return g.metrics(fc.Argument(0).String()) })
 	case "hash":
 		return g.function(name, g.wordHash)
@@ -145,37 +144,21 @@ func (g *guest) freeze(o *goja.Object) goja.Value {
 	return o
 }
 
-// metrics returns the host's numbers of one subsystem: in a tick those of now,
-// otherwise those of the last tick. undefined where there are none.
+// metrics returns the host's numbers of one subsystem as of now: in a tick those that
+// it brought. An empty object where there are none.
 func (g *guest) metrics(subsystem string) goja.Value {
-	if t := g.call.Tick(); t != nil {
-		if t.Metrics == nil {
-			return goja.Undefined()
-		}
+	if t := g.call.Tick(); t != nil && t.Metrics != nil {
 		return g.numbers(t.Metrics(subsystem))
 	}
-	last := g.policy.lastTick.Load()
-	if last == nil {
-		return goja.Undefined()
+	view := g.call.Numbers(subsystem)
+	if view == nil {
+		return g.numbers(nil)
 	}
-	if g.shownTick != last {
-		g.shownTick = last
-		clear(g.shown)
-	}
-	if v, ok := g.shown[subsystem]; ok {
-		return v
-	}
-	v := g.numbers(last.numbers[subsystem])
-	if len(last.numbers[subsystem]) > 0 {
-		g.shown[subsystem] = v
-	}
-	return v
+	defer view.Release()
+	return g.numbers(view.Map())
 }
 
 func (g *guest) numbers(m map[string]float64) goja.Value {
-	if len(m) == 0 {
-		return goja.Undefined()
-	}
 	names := make([]string, 0, len(m))
 	for name := range m {
 		names = append(names, name)

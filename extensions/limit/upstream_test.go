@@ -11,14 +11,14 @@ import (
 // provider is an upstream with a fixed window, by the clock or begun by the
 // first request of each, that announces it.
 type provider struct {
-	quota       int64
-	window      time.Duration
-	byRequest   bool
-	wholeSecs   bool
-	sayWindow   bool
-	start       int64
-	used        int64
-	refused     int
+	quota     int64
+	window    time.Duration
+	byRequest bool
+	wholeSecs bool
+	sayWindow bool
+	start     int64
+	used      int64
+	refused   int
 }
 
 func (p *provider) serve(now int64) Feedback {

@@ -317,8 +317,8 @@ declare module "gaia" {
   export function counter(name: string): { add(n?: number): void };
   /** A number of the policy's own; at module scope. */
   export function gauge(name: string): { set(value: number): void };
-  /** The host's numbers of a subsystem, as of the last tick; in onTick those of now. */
-  export function metrics(subsystem: Subsystem): Numbers | undefined;
+  /** The host's numbers of a subsystem now, such as requests_total; empty where there are none. */
+  export function metrics(subsystem: Subsystem): Numbers;
 
   /** A stable hash, a whole number below 2^53. */
   export function hash(text: string): number;

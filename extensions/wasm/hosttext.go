@@ -108,15 +108,15 @@ func pick(g *guest, s []uint64) {
 	})))
 }
 
-// numbers are the host's numbers by subsystem, in the order of policy.Subsystems.
-type numbers [5]map[string]float64
-
+// metricGet reads through a pooled map, so that a guest sees the number of this moment.
 func metricGet(g *guest, s []uint64) {
-	v, ok := math.NaN(), false
-	name := g.str(s[1], s[2])
-	if all := g.policy.numbers.Load(); all != nil && uint32(s[0]) < uint32(len(all)) {
-		if v, ok = all[uint32(s[0])][name]; !ok {
-			v = math.NaN()
+	v := math.NaN()
+	if all := policy.Subsystems(); uint32(s[0]) < uint32(len(all)) {
+		if view := g.call.Numbers(all[uint32(s[0])]); view != nil {
+			if n, ok := view.Get(g.str(s[1], s[2])); ok {
+				v = n
+			}
+			view.Release()
 		}
 	}
 	s[0] = math.Float64bits(v)

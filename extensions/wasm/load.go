@@ -28,9 +28,6 @@ func (p *Policy) load(ctx context.Context, e *Engine, code []byte, info *Info) (
 	if err := bind(ctx, p.runtime, info.Imports); err != nil {
 		return fmt.Errorf("bind the imports: %w", err)
 	}
-	for _, imp := range info.Imports {
-		p.readsNumbers = p.readsNumbers || imp.Name == "metric_get"
-	}
 	for i := range p.slots {
 		g, err := p.newGuest()
 		if err != nil {

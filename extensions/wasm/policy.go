@@ -2,7 +2,6 @@ package wasm
 
 import (
 	"log/slog"
-	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,11 +33,9 @@ type Policy struct {
 	params              map[string]string
 	config              []byte
 	declared            declarations
-	readsNumbers        bool // imports metric_get
 
 	slots     []slot
 	block     atomic.Pointer[[]byte]
-	numbers   atomic.Pointer[numbers]
 	refillErr atomic.Pointer[error]
 
 	done    chan struct{}
@@ -50,13 +47,8 @@ type Policy struct {
 // Name returns the policy's name.
 func (p *Policy) Name() string { return p.name }
 
-// Hooks returns the hooks the module has, and the tick hook where it needs to be told the host's numbers.
-func (p *Policy) Hooks() policy.Hooks {
-	if p.readsNumbers {
-		return p.hooks | policy.HooksOf(policy.HookTick)
-	}
-	return p.hooks
-}
+// Hooks returns the hooks the module has.
+func (p *Policy) Hooks() policy.Hooks { return p.hooks }
 
 // Options returns the manifest's options under the operator's, with isolation and budget filled in.
 func (p *Policy) Options() policy.Options { return p.options }
@@ -128,9 +120,9 @@ func (p *Policy) ask(hook policy.Hook, req *policy.Request, res *policy.Response
 	return nil
 }
 
-// OnTick keeps the host's numbers for all hooks and tells every guest. The error is that of the first guest that failed.
+// OnTick keeps the metrics block for all hooks and tells every guest. The error is that of the first guest that failed.
 func (p *Policy) OnTick(t *policy.Tick) error {
-	p.keepNumbers(t)
+	p.keepBlock(t.Block)
 	if !p.hooks.Has(policy.HookTick) {
 		return nil
 	}
@@ -182,23 +174,15 @@ func (p *Policy) tick(s *slot, t *policy.Tick) error {
 	return nil
 }
 
-// keepNumbers copies the numbers of a tick, which are the host's again after it; a block that did not change is not copied.
-func (p *Policy) keepNumbers(t *policy.Tick) {
-	if len(t.Block) >= metrics.BlockHeader {
-		old := p.block.Load()
-		if old == nil || string((*old)[:8]) != string(t.Block[:8]) {
-			b := append([]byte(nil), t.Block...)
-			p.block.Store(&b)
-		}
-	}
-	if t.Metrics == nil || !p.readsNumbers {
+// keepBlock copies the block of a tick, which is the host's again after it; one that did not change is not copied.
+func (p *Policy) keepBlock(block []byte) {
+	if len(block) < metrics.BlockHeader {
 		return
 	}
-	var all numbers
-	for i, name := range policy.Subsystems() {
-		all[i] = maps.Clone(t.Metrics(name))
+	if old := p.block.Load(); old == nil || string((*old)[:8]) != string(block[:8]) {
+		b := append([]byte(nil), block...)
+		p.block.Store(&b)
 	}
-	p.numbers.Store(&all)
 }
 
 // Close waits for the hooks that run, then frees the guests and their code. Hooks called later return policy.ErrClosed.

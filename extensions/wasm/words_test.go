@@ -57,8 +57,8 @@ func ask(t *testing.T, p *Policy, path, arg string) (policy.Decision, error) {
 	return d, err
 }
 
-func wordsScope(log *slog.Logger) (*natives.Host, *natives.Scope) {
-	h := natives.NewHost(natives.HostConfig{Log: log})
+func wordsScope(log *slog.Logger, sources ...metrics.Source) (*natives.Host, *natives.Scope) {
+	h := natives.NewHost(natives.HostConfig{Log: log, Sources: sources})
 	return h, h.Begin(second).Scope(natives.ScopeConfig{Policy: "words",
 		Grants: natives.Grants{Env: []string{"REGION"}}, Params: map[string]any{"rpm": 500, "tiers": []any{"a", "b"}},
 		Getenv: func(name string) (string, bool) { return "eu", name == "REGION" || name == "SECRET" }})
@@ -273,24 +273,17 @@ func TestOtherHooks(t *testing.T) {
 
 // Every guest is told of a tick, and the host's numbers reach all hooks in both ways.
 func TestTick(t *testing.T) {
-	_, scope := wordsScope(nil)
+	src := &source{schema: metrics.NewSchema("api", metrics.Field{Name: "a"}, metrics.Field{Name: "requests_total"}), values: []float64{1, 0}}
+	_, scope := wordsScope(nil, src)
 	p := open(t, "words.wasm", Config{Scope: scope, Instances: 3})
 	tick := func(version uint64, value float64) {
-		src := &source{schema: metrics.NewSchema("api", metrics.Field{Name: "a"}, metrics.Field{Name: "requests_total"}), values: []float64{1, value}}
+		src.values[1] = value
 		var b bytebufferpool.ByteBuffer
 		metrics.AppendBlock(&b, version, src)
-		numbers := map[string]float64{"requests_total": value}
-		err := p.OnTick(&policy.Tick{Now: second, Block: b.B, Metrics: func(name string) map[string]float64 {
-			if name == "api" {
-				return numbers
-			}
-			return nil
-		}})
-		if err != nil {
+		if err := p.OnTick(&policy.Tick{Now: second, Block: b.B}); err != nil {
 			t.Fatal(err)
 		}
-		clear(b.B)     // it is the host's again
-		clear(numbers) // and so is the map
+		clear(b.B) // it is the host's again
 	}
 	expect := func(path string, want int64) {
 		t.Helper()

@@ -10,22 +10,23 @@ import (
 // immutable.
 type hostSet struct {
 	addr  string          // the listen address
+	self  *selfSet        // its hosts: all of the machine's, where it listens on all
 	names map[string]bool // lower case, with or without a port
 }
 
 // newHostSet allows the listen address, the hosts of routes and those configured,
 // besides what is loopback.
-func newHostSet(addr string, routes []Route, allowed []string) *hostSet {
-	s := &hostSet{addr: addr, names: map[string]bool{}}
-	if host, _ := splitPort(addr); host != "" && !unspecified(host) {
-		s.names[lower(host)] = true
-	}
+func newHostSet(addr string, self *selfSet, routes []Route, allowed []string) *hostSet {
+	s := &hostSet{addr: addr, self: self, names: map[string]bool{}}
 	for i := range routes {
 		if h := routes[i].Host; h != "" {
 			s.names[strings.ToLower(h)] = true
 		}
 	}
 	for _, h := range allowed {
+		if a, err := netip.ParseAddr(h); err == nil && a.Is6() {
+			h = "[" + h + "]"
+		}
 		s.names[strings.ToLower(h)] = true
 	}
 	return s
@@ -42,7 +43,7 @@ func (s *hostSet) allows(hostport string) bool {
 		return true
 	}
 	host, hostport = lower(host), lower(hostport)
-	return s.names[hostport] || s.names[host]
+	return s.names[hostport] || s.names[host] || s.self.hosts[strings.Trim(host, "[]")]
 }
 
 // loopback reports whether host is a name or an address of this machine alone.
@@ -94,10 +95,12 @@ type selfSet struct {
 // newSelfSet describes a listener at addr on a machine with the addresses given.
 func newSelfSet(addr string, machine []netip.Addr) *selfSet {
 	host, port := splitPort(addr)
-	s := &selfSet{port: port, hosts: map[string]bool{strings.Trim(lower(host), "[]"): true}}
-	all := unspecified(host)
+	s := &selfSet{port: port, hosts: map[string]bool{}}
+	all := unspecified(host) || host == ""
 	s.loops = all || loopback(host)
-	if all {
+	if !all {
+		s.hosts[strings.Trim(lower(host), "[]")] = true
+	} else {
 		for _, a := range machine {
 			s.hosts[a.Unmap().WithZone("").String()] = true
 		}

@@ -8,7 +8,7 @@ import (
 )
 
 func TestHosts(t *testing.T) {
-	set := newHostSet("192.0.2.7:8080", []Route{{Host: "Api.Example"}, {Host: "port.example:99"}}, []string{"ci.example", "box:8080", "2001:db8::1"})
+	set := newHostSet("192.0.2.7:8080", newSelfSet("192.0.2.7:8080", nil), []Route{{Host: "Api.Example"}, {Host: "port.example:99"}}, []string{"ci.example", "box:8080", "2001:db8::1"})
 	for host, want := range map[string]bool{
 		"":                     true,
 		"localhost":            true,
@@ -28,6 +28,8 @@ func TestHosts(t *testing.T) {
 		"port.example:99":      true,
 		"ci.example:1234":      true,
 		"box:8080":             true,
+		"[2001:db8::1]:8080":   true,
+		"[2001:db8::2]:8080":   false,
 		"port.example:98":      false,
 		"box:8081":             false,
 		"192.0.2.8:8080":       false,
@@ -45,8 +47,12 @@ func TestHosts(t *testing.T) {
 			t.Errorf("%q: %v, want %v", host, got, want)
 		}
 	}
-	if newHostSet("0.0.0.0:80", nil, nil).allows("0.0.0.0:80") != true || newHostSet("0.0.0.0:80", nil, nil).allows("1.2.3.4") {
-		t.Error("an unspecified listen address allows what it should not, or not itself")
+	const everywhere = "0.0.0.0:80"
+	all := newHostSet(everywhere, newSelfSet(everywhere, []netip.Addr{netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("2001:db8::7")}), nil, nil)
+	for host, want := range map[string]bool{everywhere: true, "192.0.2.7:80": true, "[2001:db8::7]": true, "1.2.3.4": false, "evil.example": false} {
+		if got := all.allows(host); got != want {
+			t.Errorf("listening on all addresses, %q: %v, want %v", host, got, want)
+		}
 	}
 }
 
@@ -155,7 +161,7 @@ func FuzzTargets(f *testing.F) {
 		if h, p, ok := connectTarget(s); ok && (h == "" || p == "" || h+":"+p != s) {
 			t.Errorf("CONNECT %q became %q %q", s, h, p)
 		}
-		newHostSet("127.0.0.1:1", nil, nil).allows(s)
+		newHostSet("127.0.0.1:1", newSelfSet("127.0.0.1:1", nil), nil, nil).allows(s)
 		newSelfSet("127.0.0.1:1", nil).has(s)
 		crossSite("GET", "", s, s)
 	})
@@ -163,7 +169,7 @@ func FuzzTargets(f *testing.F) {
 
 func TestChecksAllocateNothing(t *testing.T) {
 	tab := tableOf(t, Route{Name: "a", PathPrefix: "/a/", StripPrefix: true}, Route{Name: "h", Host: "api.example", PathPrefix: "/v1/"})
-	set := newHostSet("127.0.0.1:8080", tab.routes, []string{"ci.example"})
+	set := newHostSet("127.0.0.1:8080", newSelfSet("127.0.0.1:8080", nil), tab.routes, []string{"ci.example"})
 	if n := testing.AllocsPerRun(500, func() {
 		for _, host := range [...]string{"127.0.0.1:8080", "localhost:8080", "[::1]:1", "api.example", "ci.example:80", "evil.example"} {
 			set.allows(host)

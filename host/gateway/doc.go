@@ -14,5 +14,5 @@
 // pass; an answer that was held says for how long in Gaia-Wait.
 //
 // A client that leaves is noticed while its request is held, provided that its body
-// has been read: bodies of a known length up to 64 KiB are, before anything is asked.
+// has been read: bodies of a known length up to 1 MiB are read ahead for that.
 package gateway

@@ -108,7 +108,7 @@ func New(c Config) (*Server, error) {
 		MaxHeaderBytes:               c.MaxHeaderBytes,
 		ReadHeaderTimeout:            c.ReadHeaderTimeout,
 		IdleTimeout:                  c.IdleTimeout,
-		ErrorLog:                     slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ErrorLog:                     slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 		BaseContext:                  func(net.Listener) context.Context { return base },
 		ConnState:                    s.fresh.changed,
 		DisableGeneralOptionsHandler: true,
@@ -122,7 +122,7 @@ func (s *Server) settingsOf(c *Config) (*settings, error) {
 		return nil, err
 	}
 	return &settings{
-		table: t, hosts: newHostSet(s.Addr(), c.Routes, c.AllowedHosts), allowed: c.AllowedHosts,
+		table: t, hosts: newHostSet(s.Addr(), s.self.Load(), c.Routes, c.AllowedHosts), allowed: c.AllowedHosts,
 		forward: c.ForwardProxy, maxBody: c.MaxRequestBody, drain: c.DrainTimeout,
 	}, nil
 }
@@ -164,7 +164,7 @@ func (s *Server) bound(addr string) {
 	s.self.Store(newSelfSet(addr, machineAddrs()))
 	old := s.live.Load()
 	set := *old
-	set.hosts = newHostSet(addr, old.table.routes, old.allowed)
+	set.hosts = newHostSet(addr, s.self.Load(), old.table.routes, old.allowed)
 	if t, err := newTable(old.table.routes, s.self.Load().has); err == nil { // New has checked them
 		set.table = t
 	}

@@ -100,7 +100,8 @@ func (x *exchange) admitted() *problem {
 	h := x.r.Header
 	if crossSite(x.r.Method, first(h["Sec-Fetch-Site"]), first(h["Origin"]), x.r.Host) {
 		return &problem{status: http.StatusForbidden, kind: problemCrossSite, title: "cross-site requests are refused",
-			detail: "a browser sent this request on behalf of another site, and routes spend the operator's keys"}
+			detail: "a browser sent this request on behalf of another site, and routes spend the operator's keys",
+			hint:   "send it from a program, or from a page that this Host serves"}
 	}
 	return nil
 }

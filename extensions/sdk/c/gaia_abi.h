@@ -310,7 +310,7 @@ int32_t gaia_host_metric_add(int32_t id, double by);
 __attribute__((import_module("gaia_v1"), import_name("metric_set")))
 int32_t gaia_host_metric_set(int32_t id, double to);
 
-/* one of the host's numbers as of the last tick; NaN where there is none */
+/* one of the host's numbers now; NaN where there is none */
 __attribute__((import_module("gaia_v1"), import_name("metric_get")))
 double gaia_host_metric_get(int32_t subsystem, const void *name, int32_t name_len);
 

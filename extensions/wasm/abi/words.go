@@ -134,7 +134,7 @@ func Funcs() []Func {
 		{"metric_open", []Param{kind, name}, "i32", "declare a number of the policy's own while loading: its identifier"},
 		{"metric_add", []Param{id, {"by", "f64"}}, "i32", "add to it: 0"},
 		{"metric_set", []Param{id, {"to", "f64"}}, "i32", "set a gauge: 0"},
-		{"metric_get", []Param{{"subsystem", "i32"}, name}, "f64", "one of the host's numbers as of the last tick; NaN where there is none"},
+		{"metric_get", []Param{{"subsystem", "i32"}, name}, "f64", "one of the host's numbers now; NaN where there is none"},
 		{"hash", []Param{text}, "i64", "stable hash of 53 bits, the same as in JavaScript"},
 		{"pick", []Param{key, {"list", "i32"}, {"count", "i32"}}, "i32", "rendezvous hashing over count spans: the index, -1 for an empty list"},
 		copies("param", "one of the operator's parameters as JSON"),
