@@ -14,8 +14,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gaia-host/gaia/extensions/js"
+	"github.com/gaia-host/gaia/extensions/limit"
+	"github.com/gaia-host/gaia/extensions/metrics"
 	"github.com/gaia-host/gaia/extensions/natives"
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/extensions/state"
+	"github.com/gaia-host/gaia/extensions/wasm"
 	"github.com/gaia-host/gaia/host/config"
 )
 
@@ -143,6 +148,36 @@ func TestPoliciesNameEveryWord(t *testing.T) {
 	}
 }
 
+func TestNumbersAreThose(t *testing.T) {
+	spaced := func(n int) string {
+		text := fmt.Sprint(n)
+		for i := len(text) - 3; i > 0; i -= 3 {
+			text = text[:i] + " " + text[i:]
+		}
+		return text
+	}
+	budget := strings.Replace(js.DefaultBudget.String(), "ms", " ms", 1)
+	for _, want := range []struct{ page, text string }{
+		{"docs/wasm.md", "| fuel | " + spaced(wasm.DefaultFuel) + " units a hook |"},
+		{"docs/wasm.md", fmt.Sprintf("| memory | %d pages of 64 KiB |", wasm.DefaultMemoryPages)},
+		{"docs/configuration.md", "| `policies.NAME.fuel` | integer | " + spaced(wasm.DefaultFuel) + " |"},
+		{"docs/configuration.md", fmt.Sprintf("| `policies.NAME.memory_pages` | integer | %d |", wasm.DefaultMemoryPages)},
+		{"docs/policies.md", "| time | `budget`, wall time, " + budget + " | `fuel` units of eight instructions, " + spaced(wasm.DefaultFuel) + " a hook;"},
+		{"docs/policies.md", fmt.Sprintf("| `budget` | `%q` |", js.DefaultBudget.String())},
+		{"docs/policies.md", fmt.Sprintf("| `memory_pages` of 64 KiB, %d |", wasm.DefaultMemoryPages)},
+		{"docs/policies.md", "`maxKeys` too (" + spaced(limit.DefaultMaxKeys) + ")"},
+		{"docs/policies.md", fmt.Sprintf("A store holds %s entries and %d MiB, a key %d bytes, a value %d KiB",
+			spaced(state.DefaultMaxEntries), state.DefaultMaxBytes>>20, state.DefaultMaxKey, state.DefaultMaxValue>>10)},
+		{"docs/policies.md", fmt.Sprintf("a policy may have %d names", metrics.MaxNames)},
+		{"docs/policies.md", fmt.Sprintf("set on the request to the upstream, %d at most", policy.MaxHeaders)},
+		{"docs/policies.md", fmt.Sprintf("logs and answers, %d bytes at most", policy.MaxReason)},
+	} {
+		if !strings.Contains(read(t, want.page), want.text) {
+			t.Errorf("%s lacks %q", want.page, want.text)
+		}
+	}
+}
+
 func TestOperationsNamesEveryMetric(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it runs gaia")
@@ -180,6 +215,30 @@ export function onRequest(req) { seen.add(1); level.set(1); if (req.method === "
 	}
 	for name, kind := range kinds {
 		t.Errorf("the page lacks %s, a %s", name, kind)
+	}
+}
+
+func TestGatewayNamesEveryProblem(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(root, "host/gateway/*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var code strings.Builder
+	for _, f := range files {
+		if !strings.HasSuffix(f, "_test.go") {
+			code.WriteString(read(t, strings.TrimPrefix(filepath.ToSlash(f), root+"/")))
+		}
+	}
+	text := read(t, "docs/gateway.md")
+	kinds := regexp.MustCompile(`(?m)^\t(problem[A-Z]\w+) += "([a-z-]+)"$`).FindAllStringSubmatch(code.String(), -1)
+	for _, m := range kinds {
+		given := strings.Count(code.String(), m[1]) > 1
+		if told := strings.Contains(text, "| `"+m[2]+"` | "); given != told {
+			t.Errorf("the kind of problem %s: gaia answers so: %v; the page names it: %v", m[2], given, told)
+		}
+	}
+	if len(kinds) < 5 {
+		t.Errorf("only %d kinds were found", len(kinds))
 	}
 }
 

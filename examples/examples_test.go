@@ -164,23 +164,23 @@ func TestTypedPolicyHasItsTypes(t *testing.T) {
 func TestTenantQuota(t *testing.T) {
 	api := upstream(t, hello)
 	base := serve(t, "tenant-quota/gaia.yaml", nil, nil, "routes.api.url="+api.URL)
-	ask := func(tenant, model string) *http.Response {
-		res, _ := do(t, "POST", base+"/api/v1", fmt.Sprintf(`{"model": %q}`, model), "Gaia-Tenant", tenant, "Content-Type", "application/json")
+	ask := func(tenant, path string) *http.Response {
+		res, _ := do(t, "POST", base+"/api"+path, "{}", "Gaia-Tenant", tenant)
 		return res
 	}
-	if res := ask("", "small"); res.StatusCode != 400 {
+	if res := ask("", "/v1/chat"); res.StatusCode != 400 {
 		t.Errorf("without a tenant: status %d, want 400", res.StatusCode)
 	}
 	for i, want := range []int{200, 200, 429} { // 5 + 5 of 10
-		res := ask("red", "large")
+		res := ask("red", "/v1/batch/7")
 		if res.StatusCode != want {
-			t.Errorf("large call %d: status %d, want %d", i+1, res.StatusCode, want)
+			t.Errorf("batch call %d: status %d, want %d", i+1, res.StatusCode, want)
 		}
 		if want == 429 && res.Header.Get("Retry-After") == "" {
 			t.Error("the denial does not say when to come back")
 		}
 	}
-	if res := ask("blue", "small"); res.StatusCode != 200 {
+	if res := ask("blue", "/v1/chat"); res.StatusCode != 200 {
 		t.Errorf("another tenant: status %d", res.StatusCode)
 	}
 }

@@ -82,6 +82,8 @@ func (x *exchange) denied(d *admission.Denial) *problem {
 	p := &problem{status: d.Status, kind: problemDenied, title: "denied", detail: d.Reason, denial: d, now: x.s.clock()}
 	switch {
 	case p.detail != "":
+	case d.Limit.Name != "":
+		p.detail = "the limiter " + d.Limit.Name + " is spent for the key " + quoted(d.Limit.Key)
 	case d.Policy != "":
 		p.detail = "the policy " + d.Policy + " denied the request"
 	default:

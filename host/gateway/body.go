@@ -123,7 +123,7 @@ func (b *clientBody) tookLocked(n int, err error) (int, error) {
 		b.left -= int64(n)
 	}
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		b.passTrailer()
 		b.state.Store(int32(bodyDone))
 		b.err = io.EOF

@@ -21,6 +21,10 @@ func TestProblemJSON(t *testing.T) {
 	if got := string(p.append(nil)); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
+	buf := make([]byte, 0, 1024)
+	if n := testing.AllocsPerRun(200, func() { p.append(buf) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
 	bare := &problem{status: 404, kind: problemNoRoute, title: "no route"}
 	if got := string(bare.append(nil)); got != `{"schema":"gaia.problem/v1","type":"urn:gaia:problem:no-route","title":"no route","status":404}`+"\n" {
 		t.Error(got)

@@ -31,7 +31,6 @@ type table struct {
 	routes []Route             // as given
 	hosted map[string][]*entry // by lower-case Host, longest prefix first
 	other  []*entry            // of any Host, longest prefix first
-	loops  map[string]bool     // routes whose upstream is the gateway itself
 }
 
 // entry is a route made ready for matching.

@@ -117,7 +117,7 @@ func (x *exchange) run(t *tunnel, head func(*bufio.Writer)) (int64, string) {
 			t.cut()
 			return
 		}
-		x.s.pipe(t, t.target, client)
+		_, _ = x.s.pipe(t, t.target, client) // a failure has cut the other direction too
 	})
 	got, err := x.s.pipe(t, client, t.target)
 	up.Wait()

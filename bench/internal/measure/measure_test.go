@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -162,6 +163,23 @@ func TestParallelCountsAllWorkers(t *testing.T) {
 	}
 	if len(ns) < 3 || ns[len(ns)-1] != ns[len(ns)-2] || ns[len(ns)-1] != ns[len(ns)-3] {
 		t.Errorf("calls %v: want a search that ends, then two alike", ns)
+	}
+}
+
+// Where one works long after the other has ended, they did not work together.
+func TestTogetherNoticesALoneWorker(t *testing.T) {
+	for _, c := range []struct {
+		sleeps [2]time.Duration
+		want   bool
+	}{
+		{[2]time.Duration{40 * time.Millisecond, 40 * time.Millisecond}, true},
+		{[2]time.Duration{time.Millisecond, 40 * time.Millisecond}, false},
+	} {
+		var next atomic.Int64
+		took, overlapped, err := together(func(int) error { time.Sleep(c.sleeps[next.Add(1)-1]); return nil }, 2, 1)
+		if err != nil || overlapped != c.want || took < 40*time.Millisecond {
+			t.Errorf("%v: overlapped %v in %v, %v", c.sleeps, overlapped, took, err)
+		}
 	}
 }
 

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -66,33 +68,44 @@ func Parallel(op Op, workers int, length time.Duration) Sample {
 			}
 		}
 		var took time.Duration
+		var overlapped bool
 		quiet, err := watch(func() error {
 			var err error
-			took, err = together(op, workers, n)
+			took, overlapped, err = together(op, workers, n)
 			return err
 		}, disturbedWall*float64(workers))
-		return float64(took) / float64(n*workers), quiet, err
+		return float64(took) / float64(n*workers), quiet && overlapped, err
 	}
 }
 
-// together runs op on all workers, released at the same moment, and times them.
-func together(op Op, workers, n int) (time.Duration, error) {
-	var ready, done sync.WaitGroup
-	release := make(chan struct{})
+// overlap is the share of the time during which all workers must have been at work
+// together for a sample of them to be undisturbed. Without it a machine with one core to
+// spare would run them one after the other, undisturbed.
+const overlap = 0.85
+
+// together runs op on all workers and times it from the first's start to the last's end.
+// They start as one: each spins until all are running.
+func together(op Op, workers, n int) (took time.Duration, overlapped bool, err error) {
+	var done sync.WaitGroup
+	var arrived atomic.Int64
 	faults := make([]error, workers)
-	ready.Add(workers)
+	started, ended := make([]time.Duration, workers), make([]time.Duration, workers)
+	base := time.Now()
 	for i := range workers {
 		done.Go(func() {
-			ready.Done()
-			<-release
+			arrived.Add(1)
+			for arrived.Load() < int64(workers) {
+				runtime.Gosched()
+			}
+			started[i] = time.Since(base)
 			faults[i] = op(n)
+			ended[i] = time.Since(base)
 		})
 	}
-	ready.Wait()
-	start := time.Now()
-	close(release)
 	done.Wait()
-	return time.Since(start), errors.Join(faults...)
+	took = slices.Max(ended) - slices.Min(started)
+	both := slices.Min(ended) - slices.Max(started)
+	return took, float64(both) >= overlap*float64(took), errors.Join(faults...)
 }
 
 // fill finds how many operations take about length.
