@@ -62,13 +62,20 @@ func run(t *testing.T, policies map[string]string, set ...string) *testHost {
 // runFiles starts a host with the policies named, and stops it with the test.
 func runFiles(t *testing.T, files []string, set ...string) *testHost {
 	t.Helper()
-	th := &testHost{t: t, dir: t.TempDir(), log: &syncBuffer{}, events: make(chan ReloadEvent, 4096)}
-	th.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2000}, Timeout: 30 * time.Second}
-	set = append([]string{"listen=127.0.0.1:0", `control=""`, "socket=" + filepath.Join(th.dir, "g.sock")}, set...)
+	set = append([]string{"listen=127.0.0.1:0", `control=""`, "socket=" + filepath.Join(t.TempDir(), "g.sock")}, set...)
 	cfg, err := config.Load(config.Options{Set: set})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return runConfig(t, cfg, files, set...)
+}
+
+// runConfig starts a host with a configuration; a reload reads set again.
+func runConfig(t *testing.T, cfg *config.Config, files []string, set ...string) *testHost {
+	t.Helper()
+	th := &testHost{t: t, dir: t.TempDir(), log: &syncBuffer{}, events: make(chan ReloadEvent, 4096)}
+	th.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2000}, Timeout: 30 * time.Second}
+	var err error
 	th.Host, err = New(cfg, Options{Policies: files, Version: "test", Log: slog.New(slog.NewTextHandler(th.log, nil)),
 		ReadConfig: func() (*config.Config, error) { return config.Load(config.Options{Set: set}) },
 		OnReload:   func(ev ReloadEvent) { th.events <- ev }})

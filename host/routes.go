@@ -53,7 +53,12 @@ func (t *routeTable) route(v config.RouteView) (gateway.Route, error) {
 		if err != nil {
 			return gateway.Route{}, fmt.Errorf("upstream %s: the url cannot be read", u.Name)
 		}
-		ups = append(ups, route.Upstream{Name: u.Name, URL: target, Weight: u.Weight, Headers: append(headersOf(v.Headers), headersOf(u.Headers)...)})
+		public, err := url.Parse(u.URL.String())
+		if err != nil {
+			return gateway.Route{}, fmt.Errorf("upstream %s: the url cannot be shown", u.Name)
+		}
+		public.RawQuery, public.User = "", nil
+		ups = append(ups, route.Upstream{Name: u.Name, URL: target, Public: public, Weight: u.Weight, Headers: append(headersOf(v.Headers), headersOf(u.Headers)...)})
 	}
 	g, err := route.NewGroup(ups, t.inUse[v.Name])
 	if err != nil {

@@ -29,7 +29,7 @@ func (h *Host) Status() control.Status {
 	for _, r := range h.gateway.Routes() {
 		route := control.Route{Name: r.Name, Host: r.Host, Path: r.PathPrefix}
 		for i := range r.Group.Len() {
-			route.Upstreams = append(route.Upstreams, r.Group.Upstream(i).URL.Redacted())
+			route.Upstreams = append(route.Upstreams, r.Group.Upstream(i).Public.String())
 		}
 		st.Routes = append(st.Routes, route)
 	}

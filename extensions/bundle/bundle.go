@@ -199,6 +199,7 @@ func wrap(p *Policy) (*Policy, error) {
 // that faults on such a request and is right on real ones.
 func SelfTest(p *Policy, now int64) []error {
 	overlay := natives.NewOverlay()
+	overlay.Quiet = true // the request is made up
 	req := &policy.Request{Subsystem: policy.SubsystemAPI, Action: "request", Key: "self-test", Method: "GET", URL: "https://self-test.invalid/",
 		Host: "self-test.invalid", Path: "/", Priority: policy.DefaultPriority, Attempt: 1, Cost: 1, Now: now, Dry: overlay}
 	for _, name := range policy.Subsystems() {

@@ -36,7 +36,8 @@ type quotaState struct {
 	left    int64
 	ceil    int64 // left cannot be above this: what the last answer or reset said
 	resetAt int64 // 0: not known, or the window begins with the next take
-	window  int64 // 0 unknown
+	window  int64 // as an answer said; 0 it did not
+	seen    int64 // the longest time until a reset that was seen in the present window
 	sent    int64 // when the request of the newest answer left
 	rolled  int64 // when the present window began, for GiveBack
 	rtt     int64 // longest time an answer took, at most a second
@@ -98,6 +99,16 @@ func (q *quotaState) perWindow() int64 {
 	return max(q.peak, 1)
 }
 
+// length is how long a window lasts by what is known: what an upstream says, else
+// the longest time to a reset that it told of, which the first answer of each window
+// corrects. 0: nothing is known.
+func (q *quotaState) length() int64 {
+	if q.window > 0 {
+		return q.window
+	}
+	return q.seen
+}
+
 // advance moves to now: reservations that are due leave, windows reset.
 func (q *quotaState) advance(now int64) {
 	for {
@@ -126,8 +137,8 @@ func (q *quotaState) spend(at, n int64) {
 	q.left = max(q.left-n, math.MinInt64/2)
 	q.pending += n
 	q.taken += n
-	if q.known && q.resetAt == 0 && q.window > 0 {
-		q.resetAt = addSat(at, q.window+q.rtt)
+	if q.known && q.resetAt == 0 && q.length() > 0 {
+		q.resetAt = addSat(at, q.length()+q.rtt)
 	}
 }
 
@@ -185,7 +196,7 @@ func (q *quotaState) place(at, cost int64) (when int64, ok bool) {
 	}
 	// Resets wobble from answer to answer: a reservation for just before this
 	// one was for the same.
-	n, slack := len(q.waiting), q.slack()
+	n, slack := len(q.waiting), min(q.slack(), max(q.length()/4, 1))
 	if n == 0 || q.waiting[n-1].at < q.resetAt-slack {
 		return at, true
 	}
@@ -198,10 +209,10 @@ func (q *quotaState) place(at, cost int64) (when int64, ok bool) {
 	if held+cost <= q.perWindow() {
 		return max(at, last), true
 	}
-	if q.window == 0 {
+	if q.length() == 0 {
 		return addSat(last, int64(RetryHint)), false
 	}
-	return max(at, addSat(last, q.window+q.rtt)), true
+	return max(at, addSat(last, q.length()+q.rtt)), true
 }
 
 // slack is how far apart two resets may be said to be the same one.
@@ -383,9 +394,13 @@ func (q *quotaState) learnRemaining(now int64, f Feedback, fresh bool) {
 	q.left = min(max(q.left, floor), f.Remaining)
 	q.ceil = f.Remaining
 	if same {
+		q.seen = max(q.seen, resetAt-now)
 		resetAt = max(resetAt, q.resetAt)
-	} else if !q.known || resetAt > q.resetAt+slack {
-		q.rolled = max(f.Sent, q.rolled)
+	} else {
+		q.seen = max(resetAt-now, 0)
+		if !q.known || resetAt > q.resetAt+slack {
+			q.rolled = max(f.Sent, q.rolled)
+		}
 	}
 	q.known, q.resetAt = true, resetAt
 }

@@ -219,12 +219,26 @@ func TestUpstreamGiveBack(t *testing.T) {
 	if r := l.Take(t0+20, "k", 10, -1); !r.OK || r.Wait == 0 {
 		t.Fatalf("reservation: %+v", r)
 	}
-	if r := l.Take(t0+21, "k", 10, -1); r.OK {
+	if r := l.Take(t0+21, "k", 10, 15*time.Second); r.OK {
 		t.Errorf("a second one in the same window: %+v", r)
 	}
 	l.GiveBack(t0+22, "k", 10, t0+20)
-	if r := l.Take(t0+23, "k", 10, -1); !r.OK {
+	if r := l.Take(t0+23, "k", 10, 15*time.Second); !r.OK {
 		t.Errorf("the place given back: %+v", r)
+	}
+}
+
+// An upstream that tells when its window ends and not how long one is: waiters are
+// spread over windows as long as the longest that it told of, and not turned away.
+func TestUpstreamSpreadsWaitersWithoutAWindow(t *testing.T) {
+	l := mustNew(t, Upstream, Params{MaxWait: time.Minute})
+	l.Take(t0, "k", 1, -1)
+	l.Learn(t0, "k", answer(200, 2, 0, time.Second, t0))
+	for i, want := range []time.Duration{1, 1, 2, 2, 3} {
+		r := l.Take(t0, "k", 1, -1)
+		if !r.OK || r.Wait < want*time.Second || r.Wait > want*time.Second+100*time.Millisecond {
+			t.Errorf("waiter %d: %+v, want about %d s", i, r, want)
+		}
 	}
 }
 

@@ -293,4 +293,9 @@ func (c *Call) SetGauge(v *metrics.Value, n float64) {
 func (c *Call) Numbers(subsystem string) *metrics.View { return c.scope.tx.host.Numbers(subsystem) }
 
 // Log writes one line for the guest, rate-limited by policy.
-func (c *Call) Log(level slog.Level, text string) { c.scope.log(c.now, level, text) }
+func (c *Call) Log(level slog.Level, text string) {
+	if c.overlay != nil && c.overlay.Quiet {
+		return
+	}
+	c.scope.log(c.now, level, text)
+}

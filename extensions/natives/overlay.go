@@ -12,6 +12,9 @@ import (
 // level, unless its declaration changed: then it starts empty. It is safe for
 // concurrent use.
 type Overlay struct {
+	// Quiet drops what the guest logs; set before its first use.
+	Quiet bool
+
 	mu       sync.Mutex
 	limiters map[*Limiter]limit.Limiter
 	stores   map[*state.Store]*state.Store

@@ -23,6 +23,9 @@ var ErrGroup = errors.New("route: bad group")
 type Upstream struct {
 	Name string
 	URL  *url.URL // scheme, host and base path; never changed
+	// Public is the URL as policies and people may see it, without secrets. NewGroup
+	// fills it in where it is nil: the URL without user and query.
+	Public *url.URL
 	// Host is the URL's host in lower case, with a port only where it is not the
 	// scheme's own. NewGroup fills it in where it is "".
 	Host string
@@ -67,6 +70,9 @@ func NewGroup(ups []Upstream, prev *Group) (*Group, error) {
 		}
 		if _, twice := g.ByName(u.Name); twice {
 			return nil, fmt.Errorf("%w: upstream %q is named twice", ErrGroup, u.Name)
+		}
+		if u.Public == nil {
+			u.Public = &url.URL{Scheme: u.URL.Scheme, Host: u.URL.Host, Path: u.URL.Path, RawPath: u.URL.RawPath}
 		}
 		if u.Host == "" {
 			u.Host = Host(u.URL)

@@ -115,7 +115,7 @@ func (c *Client) do(ctx context.Context, method, path string, into any) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		return fmt.Errorf("%w at %s: %w", ErrUnreachable, c.where, errors.Unwrap(err))
+		return fmt.Errorf("%w at %s: %v", ErrUnreachable, c.where, errors.Unwrap(err)) //nolint:errorlint // one error for the user: who joins it prints it as two
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))

@@ -94,16 +94,13 @@ func (c *Call) idempotent() bool {
 	return len(c.Header["Idempotency-Key"]) > 0 || len(c.Header["X-Idempotency-Key"]) > 0
 }
 
-// target is the URL of the call at an upstream, nil for the call's own.
-func (c *Call) target(up *route.Upstream) *url.URL {
-	if up == nil {
-		return c.URL
+// target is the URL of the call at an upstream's URL.
+func (c *Call) target(up *url.URL) *url.URL {
+	t := &url.URL{Scheme: up.Scheme, Host: up.Host, Path: c.URL.Path, RawPath: c.URL.RawPath, RawQuery: c.URL.RawQuery, ForceQuery: c.URL.ForceQuery}
+	if base := up.EscapedPath(); base != "" && base != "/" {
+		t.Path, t.RawPath = joinPaths(up, c.URL)
 	}
-	t := &url.URL{Scheme: up.URL.Scheme, Host: up.URL.Host, Path: c.URL.Path, RawPath: c.URL.RawPath, RawQuery: c.URL.RawQuery, ForceQuery: c.URL.ForceQuery}
-	if base := up.URL.EscapedPath(); base != "" && base != "/" {
-		t.Path, t.RawPath = joinPaths(up.URL, c.URL)
-	}
-	if q := up.URL.RawQuery; q != "" {
+	if q := up.RawQuery; q != "" {
 		t.RawQuery = strings.TrimSuffix(q+"&"+c.URL.RawQuery, "&")
 	}
 	return t
@@ -146,7 +143,10 @@ func (c *Call) describe(r *policy.Request, asked bool) {
 		r.Key = r.Host
 	}
 	if asked {
-		t := c.target(up)
+		t := c.URL
+		if up != nil {
+			t = c.target(up.Public) // the URL itself may hold secrets
+		}
 		r.Path = t.Path
 		r.URL = urlText(t)
 	}

@@ -73,8 +73,8 @@ func (p *Pool) begin(ctx context.Context, c *Call) (*exchange, error) {
 		x.max = max(c.MaxResponseBody, 0)
 	}
 	timeout := c.Timeout
-	if timeout == 0 {
-		timeout = live.totalTimeout
+	if t := live.totalTimeout; timeout == 0 || t > 0 && t < timeout {
+		timeout = t // the operator's bound holds for every caller
 	}
 	if timeout > 0 {
 		x.ctx, x.cancel = context.WithTimeout(ctx, timeout)

@@ -50,6 +50,10 @@ func (x *exchange) send(c *Call) (*http.Response, error) {
 	if i := op.Upstream(); i >= 0 && op.Group != nil {
 		up = op.Group.Upstream(i)
 	}
+	to := c.URL
+	if up != nil {
+		to = c.target(up.URL)
+	}
 	ctx := x.ctx
 	if d := op.Decision.Timeout; d > 0 {
 		ctx, x.stop = context.WithTimeout(ctx, d)
@@ -60,7 +64,7 @@ func (x *exchange) send(c *Call) (*http.Response, error) {
 		defer over()
 	}
 	req := (&http.Request{
-		Method: c.method(), URL: c.target(up), Header: headerFor(c.Header, up, op.Decision.Headers),
+		Method: c.method(), URL: to, Header: headerFor(c.Header, up, op.Decision.Headers),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}).WithContext(ctx)
 	if x.body != nil {

@@ -222,9 +222,8 @@ func TestTargets(t *testing.T) {
 		{"http://h/?k=v", "/x", "http://h/x?k=v"},
 		{"https://h", "/x?", "https://h/x?"},
 	} {
-		up := &route.Upstream{URL: parse(t, tt.base)}
 		c := &Call{URL: parse(t, tt.call)}
-		if got := c.target(up); got.String() != tt.want || urlText(got) != tt.want {
+		if got := c.target(parse(t, tt.base)); got.String() != tt.want || urlText(got) != tt.want {
 			t.Errorf("%s + %s = %s, want %s", tt.base, tt.call, got, tt.want)
 		}
 	}
