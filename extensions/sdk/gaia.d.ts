@@ -66,7 +66,7 @@ declare module "gaia" {
     readonly stats: Stats;
     /** A field of the request. Several of one name are joined by ", ". */
     header(name: string): string | undefined;
-    /** A JSON scalar of the body that `options.body` asked for. */
+    /** A JSON scalar of the body that `options.body` asked for; undefined in live traffic, whose bodies are not read yet. */
     body(name: string): string | undefined;
   }
 
@@ -86,7 +86,7 @@ declare module "gaia" {
     readonly upstream: string | undefined;
     /** A field of the answer. */
     header(name: string): string | undefined;
-    /** A JSON scalar of the answer that `options.body` asked for. */
+    /** A JSON scalar of the answer that `options.body` asked for; undefined in live traffic, whose bodies are not read yet. */
     body(name: string): string | undefined;
   }
 
