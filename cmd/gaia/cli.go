@@ -171,7 +171,7 @@ func printOne(w io.Writer, err error) {
 func flatten(err error) []error {
 	var load *policy.LoadError
 	var joined interface{ Unwrap() []error }
-	if errors.As(err, &load) && err == error(load) || !errors.As(err, &joined) {
+	if errors.As(err, &load) && errors.Is(load, err) || !errors.As(err, &joined) {
 		return []error{err}
 	}
 	var list []error

@@ -26,8 +26,9 @@ const (
 // Take takes cost units at now, or says how long until it could. It reserves
 // when the wait is at most maxWait. See Limiter.Take for the result.
 //
-// The usual take, of one whole unit from a bucket that is not behind its burst, is
-// decided in place: it is a third of the general path, which handles the rest.
+// The usual take, of one whole unit from a bucket that is neither marked nor evicted
+// nor in debt, is decided in place, without a call: it costs a third of take, which
+// handles the rest.
 func (b *Bucket) Take(now int64, r *Rate, cost int64, maxWait time.Duration) (res Result) {
 	if old := b.word.Load(); cost == 1 && r.period == 0 && old >= 0 && r.burst > 0 {
 		t := max(old, now)

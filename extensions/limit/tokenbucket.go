@@ -99,7 +99,8 @@ func (l *tokenBucket) Take(now int64, key string, cost int64, maxWait time.Durat
 // a pause does not add up beyond a burst, so the take is made at its end.
 func (b *Bucket) takeAfter(left time.Duration, now int64, r *Rate, cost int64, maxWait time.Duration) (Result, bool) {
 	if left == 0 {
-		return b.take(now, r, cost, maxWait)
+		res := b.Take(now, r, cost, maxWait)
+		return res, res.Limit != 0 // 0: the bucket was evicted
 	}
 	end := now + int64(left)
 	if left > maxWait {

@@ -222,8 +222,9 @@ func (x *exchange) Read(b []byte) (int, error) {
 	case err == io.EOF:
 		x.finish("")
 	case err != nil:
-		err = &Error{kindOf(x.ctx, err), err}
-		x.finish(err.(*Error).Kind)
+		kind := kindOf(x.ctx, err)
+		err = &Error{kind, err}
+		x.finish(kind)
 	}
 	return n, err
 }

@@ -129,7 +129,8 @@ func TestRefusedBodies(t *testing.T) {
 			t.Errorf("% x: %v, want %v: %s", c.code[:min(len(c.code), 8)], err, c.kind, c.text)
 		}
 	}
-	if _, err := Rewrite(one(0x01, 0xfe, 3, 0), Options{}); err == nil || err.(*Error).Offset != at+1 {
+	var refused *Error
+	if _, err := Rewrite(one(0x01, 0xfe, 3, 0), Options{}); !errors.As(err, &refused) || refused.Offset != at+1 {
 		t.Errorf("%v, want the offset %#x", err, at+1)
 	}
 }
