@@ -50,32 +50,34 @@ func (f *Feedback) succeeded() bool { return f.Status >= 200 && f.Status < 400 }
 // MaxPause. header returns a field's first value, or its values joined by ", ".
 func ParseFeedback(now int64, status int, header func(name string) (string, bool)) Feedback {
 	f := NoFeedback(status)
+	// The names are in the canonical form of net/http: another one would be
+	// rewritten, and allocated, at every look-up.
 	if v, ok := header("Retry-After"); ok {
 		f.RetryAfter = parseRetryAfter(now, v)
 	}
-	if v, ok := header("RateLimit"); ok {
+	if v, ok := header("Ratelimit"); ok {
 		f.readRateLimit(v)
 	}
-	if v, ok := header("RateLimit-Policy"); ok {
-		name, _ := header("RateLimit")
+	if v, ok := header("Ratelimit-Policy"); ok {
+		name, _ := header("Ratelimit")
 		f.readPolicy(v, bindingPolicy(name))
 	}
-	if v, ok := header("RateLimit-Limit"); ok {
+	if v, ok := header("Ratelimit-Limit"); ok {
 		f.readOldLimit(v)
 	}
-	f.remaining(header, "RateLimit-Remaining")
-	f.reset(now, header, "RateLimit-Reset")
-	if v, ok := header("X-RateLimit-Limit"); ok {
+	f.remaining(header, "Ratelimit-Remaining")
+	f.reset(now, header, "Ratelimit-Reset")
+	if v, ok := header("X-Ratelimit-Limit"); ok {
 		f.readOldLimit(v)
 	}
-	f.remaining(header, "X-RateLimit-Remaining")
-	f.reset(now, header, "X-RateLimit-Reset")
-	f.reset(now, header, "X-RateLimit-Reset-After")
-	if v, ok := header("X-RateLimit-Limit-Requests"); ok {
+	f.remaining(header, "X-Ratelimit-Remaining")
+	f.reset(now, header, "X-Ratelimit-Reset")
+	f.reset(now, header, "X-Ratelimit-Reset-After")
+	if v, ok := header("X-Ratelimit-Limit-Requests"); ok {
 		f.readOldLimit(v)
 	}
-	f.remaining(header, "X-RateLimit-Remaining-Requests")
-	f.reset(now, header, "X-RateLimit-Reset-Requests")
+	f.remaining(header, "X-Ratelimit-Remaining-Requests")
+	f.reset(now, header, "X-Ratelimit-Reset-Requests")
 	return f
 }
 

@@ -178,7 +178,9 @@ type fieldLookup struct{ fields http.Header }
 func (l *fieldLookup) Lookup(name string) (string, bool) {
 	vs, ok := l.fields[name]
 	if !ok {
-		vs, ok = l.fields[textproto.CanonicalMIMEHeaderKey(name)]
+		if canonical := textproto.CanonicalMIMEHeaderKey(name); canonical != name {
+			vs, ok = l.fields[canonical]
+		}
 	}
 	switch {
 	case !ok || len(vs) == 0:
