@@ -93,19 +93,19 @@ func reloadUnderLoad(t *testing.T, th *testHost, from, to int) int64 {
 }
 
 // settled counts the goroutines once connections are closed and what was stopping has
-// stopped.
+// stopped: the bundler's own end a while after a build.
 func settled(th *testHost) int {
 	th.client.CloseIdleConnections()
-	n := runtime.NumGoroutine()
-	for range 100 {
+	least, same := runtime.NumGoroutine(), 0
+	for same < 40 {
 		<-time.After(20 * time.Millisecond)
-		now := runtime.NumGoroutine()
-		if now >= n {
-			break
+		if now := runtime.NumGoroutine(); now < least {
+			least, same = now, 0
+		} else {
+			same++
 		}
-		n = now
 	}
-	return n
+	return least
 }
 
 // A broken file saved ten times: the policy in force serves on and its limits keep
