@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gaia-host/gaia/extensions/metrics"
 	"github.com/gaia-host/gaia/extensions/natives"
 	"github.com/gaia-host/gaia/extensions/policy"
 	"github.com/gaia-host/gaia/extensions/wasm"
@@ -17,6 +18,7 @@ import (
 	"github.com/gaia-host/gaia/host/control"
 	"github.com/gaia-host/gaia/host/gateway"
 	"github.com/gaia-host/gaia/host/generation"
+	"github.com/gaia-host/gaia/host/work"
 	"github.com/gaia-host/gaia/subsystems/api"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -53,8 +55,11 @@ type Host struct {
 	natives  *natives.Host
 	wasm     *wasm.Engine
 	policies *generation.Manager
+	parts    []part // the subsystems, in the order of their start
+	sources  []metrics.Source
 	api      *api.Pool
 	gateway  *gateway.Server
+	work     *work.Server
 	control  *control.Server
 	watcher  *config.Watcher
 	registry *prometheus.Registry
@@ -94,7 +99,7 @@ func New(cfg *config.Config, o Options) (*Host, error) {
 // nothing yet.
 func (h *Host) build(cfg *config.Config) error {
 	var err error
-	if h.api, err = api.New(apiConfig(cfg, &h.slot, h.clock, h.log)); err != nil {
+	if err := h.makeParts(cfg); err != nil {
 		return &ConfigError{err}
 	}
 	h.natives = natives.NewHost(natives.HostConfig{Sources: h.Sources(), Log: h.log.With("from", "policy")})
@@ -123,8 +128,9 @@ func (h *Host) build(cfg *config.Config) error {
 	if h.gateway, err = gateway.New(gatewayConfig(cfg, routes, h.api, h.clock, h.log)); err != nil {
 		return &ConfigError{err}
 	}
+	h.work = h.newWork()
 	h.control = control.New(control.Config{Listen: cfg.Control, Socket: cfg.Socket, TokenFile: cfg.TokenFile,
-		AllowedHosts: cfg.AllowedHosts, Backend: h, Log: h.log})
+		AllowedHosts: cfg.AllowedHosts, Backend: h, Work: h.work, Log: h.log})
 	h.registry = h.newRegistry()
 	return nil
 }
@@ -145,7 +151,7 @@ func (h *Host) start(ctx context.Context) error {
 	if err := h.control.Start(ctx); err != nil {
 		return err
 	}
-	if err := h.api.Start(ctx); err != nil {
+	if err := h.startParts(ctx); err != nil {
 		return err
 	}
 	if err := h.gateway.Start(ctx); err != nil {
@@ -177,12 +183,13 @@ func (h *Host) shutDown(ctx context.Context) error {
 	if h.watcher != nil {
 		h.watcher.Stop()
 	}
+	if h.work != nil {
+		h.work.Stop()
+	}
 	if h.gateway != nil {
 		errs = append(errs, h.gateway.Stop(ctx))
 	}
-	if h.api != nil {
-		errs = append(errs, h.api.Stop(ctx))
-	}
+	errs = append(errs, h.stopParts(ctx))
 	if h.cancel != nil {
 		h.cancel()
 	}

@@ -14,8 +14,9 @@ import (
 type collector struct {
 	h *Host
 
-	build, generation, reloads, calls, faults, breaker, guests, value, latency *prometheus.Desc
-	fields                                                                     map[string][]*prometheus.Desc
+	build, generation, reloads, calls, faults, breaker, guests, value *prometheus.Desc
+	fields                                                            map[string][]*prometheus.Desc // by subsystem, in the order of its schema
+	latency                                                           map[string]*prometheus.Desc   // by subsystem
 }
 
 func (h *Host) newRegistry() *prometheus.Registry {
@@ -31,11 +32,12 @@ func (h *Host) newRegistry() *prometheus.Registry {
 		breaker:    desc("policy_breaker_open", "1 while a policy keeps failing and is not asked.", "policy"),
 		guests:     desc("policy_guests", "Guests that a policy has.", "policy"),
 		value:      desc("policy_value", "A policy's own counters and gauges.", "policy", "name"),
-		latency:    desc("api_attempt_duration_seconds", "Time of attempts, from their start to the end of the answer."),
 		fields:     map[string][]*prometheus.Desc{},
+		latency:    map[string]*prometheus.Desc{},
 	}
 	for _, src := range h.Sources() {
 		s := src.Schema()
+		c.latency[s.Subsystem()] = desc(s.Subsystem()+"_attempt_duration_seconds", "Time of attempts, from their start to the end of the answer.")
 		for i := range s.Len() {
 			c.fields[s.Subsystem()] = append(c.fields[s.Subsystem()], desc(s.Subsystem()+"_"+s.Field(i).Name, s.Field(i).Help))
 		}
@@ -50,10 +52,11 @@ func (h *Host) Gatherer() prometheus.Gatherer { return h.registry }
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.build, c.generation, c.reloads, c.calls, c.faults, c.breaker, c.guests, c.value, c.latency} {
+	for _, d := range []*prometheus.Desc{c.build, c.generation, c.reloads, c.calls, c.faults, c.breaker, c.guests, c.value} {
 		ch <- d
 	}
-	for _, ds := range c.fields {
+	for name, ds := range c.fields {
+		ch <- c.latency[name]
 		for _, d := range ds {
 			ch <- d
 		}
@@ -86,7 +89,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		gauge(c.guests, float64(p.Guests), p.Name)
 	}
 	c.h.natives.Metrics().Range(func(pol, name string, _ metrics.FieldKind, v float64) { gauge(c.value, v, pol, name) })
-	ch <- c.attempts()
+	for i := range c.h.parts {
+		ch <- c.attempts(&c.h.parts[i])
+	}
 	for _, src := range c.h.Sources() {
 		s := src.Schema()
 		for i, v := range src.Read(make([]float64, 0, s.Len())) {
@@ -99,13 +104,13 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// attempts is the histogram of the API pool's attempts.
-func (c *collector) attempts() prometheus.Metric {
+// attempts is the histogram of a subsystem's attempts.
+func (c *collector) attempts(p *part) prometheus.Metric {
 	var s metrics.HistogramSnapshot
-	c.h.api.Core().Latency().Snapshot(&s)
+	p.Core().Latency().Snapshot(&s)
 	buckets := make(map[float64]uint64, len(s.Bounds))
 	for i, bound := range s.Bounds {
 		buckets[bound.Seconds()] = s.Buckets[i]
 	}
-	return prometheus.MustNewConstHistogram(c.latency, s.Count, s.Sum, buckets)
+	return prometheus.MustNewConstHistogram(c.latency[p.name()], s.Count, s.Sum, buckets)
 }

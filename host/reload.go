@@ -48,8 +48,7 @@ func (h *Host) apply(ctx context.Context, old *config.Config, force bool) (gener
 	changes := config.Diff(old, cfg)
 	specs, err := Specs(cfg, h.o.Policies)
 	if err == nil {
-		pool := apiConfig(cfg, &h.slot, h.clock, h.log)
-		err = pool.Check()
+		err = h.checkParts(cfg)
 	}
 	if err == nil {
 		_, err = h.routes.build(cfg, nil)
@@ -70,7 +69,7 @@ func (h *Host) apply(ctx context.Context, old *config.Config, force bool) (gener
 
 // applyConfig puts in force what of the configuration can change live.
 func (h *Host) applyConfig(cfg *config.Config) error {
-	if err := h.api.SetConfig(apiConfig(cfg, &h.slot, h.clock, h.log)); err != nil {
+	if err := h.applyParts(cfg); err != nil {
 		return err
 	}
 	routes, err := h.routes.build(cfg, h.standardRoutes())

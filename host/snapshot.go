@@ -47,11 +47,13 @@ func (h *Host) readState(path string) error {
 	if s.Schema != snapshotSchema {
 		return fmt.Errorf("read state_file %s: schema %q, want %q (move the file away to start without it)", path, s.Schema, snapshotSchema)
 	}
-	for name, l := range h.api.Core().Rates() {
-		for _, r := range s.Limiters[name] {
-			l.Import(h.clock(), r)
+	for i := range h.parts {
+		for name, l := range h.parts[i].Core().Rates() {
+			for _, r := range s.Limiters[name] {
+				l.Import(h.clock(), r)
+			}
+			delete(s.Limiters, name)
 		}
-		delete(s.Limiters, name)
 	}
 	if refused := h.natives.Import(h.clock(), s.Snapshot); refused > 0 {
 		h.log.Warn("some state did not fit and was left out", "entries", refused, "file", path)
@@ -63,9 +65,11 @@ func (h *Host) readState(path string) error {
 func (h *Host) writeState(path string) error {
 	now := h.clock()
 	s := h.natives.Export(now)
-	for name, l := range h.api.Core().Rates() {
-		if recs := natives.Records(now, l); len(recs) > 0 {
-			s.Limiters[name] = recs
+	for i := range h.parts {
+		for name, l := range h.parts[i].Core().Rates() {
+			if recs := natives.Records(now, l); len(recs) > 0 {
+				s.Limiters[name] = recs
+			}
 		}
 	}
 	data, err := json.Marshal(stateFile{Schema: snapshotSchema, At: time.Unix(0, now).UTC(), Snapshot: s})

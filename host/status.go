@@ -50,7 +50,7 @@ func numbersOf(src metrics.Source) map[string]float64 {
 }
 
 // Sources are the numbers of the subsystems, in a fixed order.
-func (h *Host) Sources() []metrics.Source { return []metrics.Source{h.api} }
+func (h *Host) Sources() []metrics.Source { return h.sources }
 
 // Ready is nil while traffic is served.
 func (h *Host) Ready() error {
@@ -64,12 +64,20 @@ func (h *Host) Ready() error {
 // upstream that fails, which is not gaia's health.
 func (h *Host) Health() control.Health {
 	top := control.Health{Schema: control.SchemaHealth, Status: control.HealthOK, Subsystems: map[string]control.Health{}}
-	apiHealth := control.Health{Status: control.HealthOK}
 	if err := h.Ready(); err != nil {
-		top.Status, apiHealth.Status = control.HealthFailing, control.HealthFailing
-		top.Reasons, apiHealth.Reasons = []string{err.Error()}, []string{err.Error()}
+		top.Status, top.Reasons = control.HealthFailing, []string{err.Error()}
 	}
-	top.Subsystems["api"] = apiHealth
+	for i := range h.parts {
+		p := &h.parts[i]
+		own := h.partHealth(p)
+		top.Subsystems[p.name()] = own
+		if own.Status != control.HealthOK {
+			top.Reasons = append(top.Reasons, "the subsystem "+p.name()+" is "+own.Status)
+		}
+		if own.Status == control.HealthFailing {
+			top.Status = control.HealthFailing
+		}
+	}
 	st := h.policies.Status()
 	for _, p := range st.Policies {
 		if p.BreakerOpen {
@@ -83,6 +91,26 @@ func (h *Host) Health() control.Health {
 		top.Status = control.HealthDegraded
 	}
 	return top
+}
+
+// partHealth judges one subsystem.
+func (h *Host) partHealth(p *part) control.Health {
+	own := control.Health{Status: control.HealthOK}
+	var failing []string
+	if err := h.Ready(); err != nil {
+		failing = append(failing, err.Error())
+	}
+	if p.health != nil {
+		bad, poor := p.health()
+		failing, own.Reasons = append(failing, bad...), poor
+	}
+	switch {
+	case len(failing) > 0:
+		own.Status, own.Reasons = control.HealthFailing, append(failing, own.Reasons...)
+	case len(own.Reasons) > 0:
+		own.Status = control.HealthDegraded
+	}
+	return own
 }
 
 // RequestStop asks the process to end; whoever runs the host listens to Stopping.

@@ -2,7 +2,6 @@ package host
 
 import (
 	"log/slog"
-	"time"
 
 	"github.com/gaia-host/gaia/extensions/limit"
 	"github.com/gaia-host/gaia/extensions/policy"
@@ -12,43 +11,37 @@ import (
 	"github.com/gaia-host/gaia/subsystems/api"
 )
 
-// apiConfig maps the configuration to the pool's.
-func apiConfig(cfg *config.Config, slot *policy.Slot, clock func() int64, log *slog.Logger) api.Config {
-	a := cfg.API
-	return api.Config{
-		Admission: admissionConfig(cfg), Slot: slot, Clock: clock, Log: log.With("subsystem", policy.SubsystemAPI),
-		Profiles:    map[string]api.Profile{"": {CAFile: a.CAFile, InsecureSkipVerify: a.InsecureSkipVerify, DisableHTTP2: !a.HTTP2}},
-		DialTimeout: a.DialTimeout.Std(), HeaderTimeout: a.HeaderTimeout.Std(), TotalTimeout: a.TotalTimeout.Std(),
-		IdleConnTimeout: a.IdleConnTimeout.Std(), MaxIdleConnsPerHost: a.MaxIdleConnsPerHost, MaxConnsPerHost: a.MaxConnsPerHost,
-		MaxResponseBody: int64(a.MaxResponseBody), ReplayMax: int64(a.ReplayMax),
-	}
-}
-
-func admissionConfig(cfg *config.Config) admission.Config {
-	limits, ok := cfg.Limits[policy.SubsystemAPI]
+// admissionConfig is how the operations of a subsystem are admitted: by its limits,
+// without a breaker, and tried again only where a policy says so. What a subsystem
+// does otherwise it sets itself.
+func admissionConfig(cfg *config.Config, subsystem string) admission.Config {
+	limits, ok := cfg.Limits[subsystem]
 	if !ok {
 		limits = config.DefaultSubsystemLimits()
 	}
-	r, b := cfg.API.Retry, cfg.API.Breaker
-	return admission.Config{
-		Limits: admission.Limits{
-			Global: configuredLimit(limits.Global), PerKey: configuredLimit(limits.PerKey), PerUpstream: configuredLimit(limits.PerUpstream),
-			MaxKeys: limits.MaxKeys, WhenFull: whenFull(limits.WhenFull),
-		},
-		MaxWait: maxWait(cfg, limits), MaxAttempts: cfg.API.MaxAttempts, QueueMax: limits.QueueMax,
-		Retry: admission.Retry{Ratio: r.BudgetRatio, PerSecond: r.BudgetMinPerSecond, Base: r.Base.Std(), Max: r.Max.Std()},
-		Breaker: admission.Breaker{Enabled: b.Enabled, Ratio: b.FailureRatio, MinRequests: b.MinRequests, Consecutive: b.Consecutive,
-			Window: b.Window.Std(), OpenFor: b.OpenFor.Std(), HalfOpen: b.HalfOpen},
+	c := admission.DefaultConfig()
+	c.Breaker.Enabled = false
+	c.MaxWait, c.QueueMax = limits.MaxWait.Std(), limits.QueueMax
+	c.Limits = admission.Limits{
+		Global: configuredLimit(limits.Global), PerKey: configuredLimit(limits.PerKey), PerUpstream: configuredLimit(limits.PerUpstream),
+		MaxKeys: limits.MaxKeys, WhenFull: whenFull(limits.WhenFull),
 	}
+	return c
 }
 
-// maxWait is the shorter of the two bounds on the waits of one operation; the pool's
-// bound of 0 is none.
-func maxWait(cfg *config.Config, limits config.SubsystemLimits) time.Duration {
-	if cfg.API.MaxWait == 0 {
-		return limits.MaxWait.Std()
+// apiAdmission is the pool's, with its own retries and breaker. Of the two bounds on
+// the waits of one operation the shorter counts; the pool's bound of 0 is none.
+func apiAdmission(cfg *config.Config) admission.Config {
+	r, b := cfg.API.Retry, cfg.API.Breaker
+	c := admissionConfig(cfg, policy.SubsystemAPI)
+	if own := cfg.API.MaxWait.Std(); own > 0 {
+		c.MaxWait = min(c.MaxWait, own)
 	}
-	return min(limits.MaxWait.Std(), cfg.API.MaxWait.Std())
+	c.MaxAttempts = cfg.API.MaxAttempts
+	c.Retry = admission.Retry{Ratio: r.BudgetRatio, PerSecond: r.BudgetMinPerSecond, Base: r.Base.Std(), Max: r.Max.Std()}
+	c.Breaker = admission.Breaker{Enabled: b.Enabled, Ratio: b.FailureRatio, MinRequests: b.MinRequests, Consecutive: b.Consecutive,
+		Window: b.Window.Std(), OpenFor: b.OpenFor.Std(), HalfOpen: b.HalfOpen}
+	return c
 }
 
 func configuredLimit(s config.LimitSpec) admission.Limit {

@@ -80,6 +80,7 @@ operation: go now, later, elsewhere, or not at all.
 	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.CompletionOptions.HiddenDefaultCmd = false
+	root.AddCommand(newWork(e)...)
 	root.AddCommand(newRun(e), newValidate(e), newReload(e), newStatus(e), newStop(e), newPolicy(e), newVersion(e), exitCodes())
 	return root
 }
@@ -200,10 +201,16 @@ func group(use, short string, children ...*cobra.Command) *cobra.Command {
 	c := &cobra.Command{Use: use, Short: short, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	c.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
-			return usageError{fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath())}
+			text := fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())
+			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+				text += fmt.Sprintf(" (did you mean %q?)", near[0])
+			}
+			return usageError{errors.New(text)}
 		}
 		return nil
 	}
+	c.SuggestionsMinimumDistance = 2
+	c.FParseErrWhitelist.UnknownFlags = true // of a misspelt command; its name is the news
 	c.AddCommand(children...)
 	return c
 }
@@ -234,14 +241,17 @@ type daemon struct {
 	timeout         time.Duration
 }
 
-func (d *daemon) add(cmd *cobra.Command, e env) {
+func (d *daemon) add(cmd *cobra.Command, e env) { d.addWith(cmd, e, 30*time.Second) }
+
+// addWith defines the flags with another default for --timeout; 0 is no bound.
+func (d *daemon) addWith(cmd *cobra.Command, e env, timeout time.Duration) {
 	socket := e.getenv("GAIA_SOCKET")
 	if socket == "" {
 		socket = config.DefaultSocket(e.getenv, os.TempDir(), os.Getuid())
 	}
 	cmd.Flags().StringVar(&d.socket, "socket", socket, "unix socket of the running gaia (env GAIA_SOCKET)")
 	cmd.Flags().StringVar(&d.control, "control", "", "its TCP address instead (token from GAIA_TOKEN or beside the socket)")
-	cmd.Flags().DurationVar(&d.timeout, "timeout", 30*time.Second, "give up after this long")
+	cmd.Flags().DurationVar(&d.timeout, "timeout", timeout, "give up after this long")
 }
 
 func (d *daemon) client(e env) *control.Client {

@@ -170,7 +170,7 @@ func (c *checker) isMapping(n *node, path []string) bool {
 // unknown reports a key that does not exist, with the one that was probably meant.
 func (c *checker) unknown(t reflect.Type, path []string, e entry) {
 	c.hide(e.value)
-	name := suggest(e.name, keysOf(t))
+	name := Suggest(e.name, keysOf(t))
 	message := "unknown key"
 	if len(path) == 1 && isLater(e.name) {
 		name, message = "", "not a key of this version"
@@ -192,7 +192,7 @@ func (c *checker) unknown(t reflect.Type, path []string, e entry) {
 // isLater names the sections that the design has and this version has not.
 func isLater(name string) bool {
 	switch name {
-	case "files", "browser", "process", "network", "targets":
+	case "files", "browser", "process", "network":
 		return true
 	}
 	return false

@@ -71,9 +71,11 @@ type Config struct {
 	// policy of that name from the command line.
 	Policies map[string]Policy `koanf:"policies"`
 	// Limits are the configured limits by subsystem: api, files, browser, process, network.
-	Limits  map[string]SubsystemLimits `koanf:"limits"`
-	API     API                        `koanf:"api"`
-	Gateway Gateway                    `koanf:"gateway"`
+	Limits map[string]SubsystemLimits `koanf:"limits"`
+	// Targets are what a subsystem is to achieve, by subsystem; /health judges them.
+	Targets map[string]Target `koanf:"targets"`
+	API     API               `koanf:"api"`
+	Gateway Gateway           `koanf:"gateway"`
 }
 
 // Log says what is logged and how.
@@ -200,6 +202,18 @@ type LimitSpec struct {
 	MaxWait *Duration `koanf:"max_wait"`
 	// Concurrency is how many may run at once; 0 does not limit them.
 	Concurrency int64 `koanf:"concurrency"`
+}
+
+// Target is what a subsystem is to achieve over the last minute. A value of 0 is no
+// target.
+type Target struct {
+	// P95 and P99 bound the time of 95 and 99 of 100 attempts.
+	P95 Duration `koanf:"p95"`
+	P99 Duration `koanf:"p99"`
+	// ErrorRate bounds the share of attempts that fail, 0 to 1.
+	ErrorRate float64 `koanf:"error_rate"`
+	// Throughput is how many attempts are to end in a second while some wait.
+	Throughput float64 `koanf:"throughput"`
 }
 
 // API are the settings of the outbound HTTP pool. A time or size of 0 is no bound.

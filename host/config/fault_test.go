@@ -143,8 +143,8 @@ func TestSuggest(t *testing.T) {
 		"limts": "limits", "maxWait": "max_wait", "MAX-WAIT": "max_wait", "lisetn": "listen", "perkey": "per_key",
 		"ap": "api", "zebra": "", "": "", "xyz": "", "Listen": "listen", strings.Repeat("l", 1000): "",
 	} {
-		if s := suggest(got, known); s != want {
-			t.Errorf("suggest(%q) = %q, want %q", got, s, want)
+		if s := Suggest(got, known); s != want {
+			t.Errorf("Suggest(%q) = %q, want %q", got, s, want)
 		}
 	}
 }

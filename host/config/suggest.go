@@ -5,8 +5,8 @@ import (
 	"unicode"
 )
 
-// suggest returns the known name nearest to a misspelt one, "" if none is near.
-func suggest(got string, known []string) string {
+// Suggest returns the known name nearest to a misspelt one, "" if none is near.
+func Suggest(got string, known []string) string {
 	const longest = 64 // no key is longer, and the distance is quadratic
 	if len(got) > longest {
 		return ""

@@ -67,6 +67,9 @@ func (v *validator) config(c *Config) {
 		limits := c.Limits[name]
 		v.limits(&limits, name)
 	}
+	for _, name := range sortedKeys(c.Targets) {
+		v.target(c.Targets[name], name)
+	}
 	v.api(&c.API)
 	if c.Gateway.MaxHeaderBytes < KiB && c.Gateway.MaxHeaderBytes >= 0 {
 		v.fail([]string{"gateway", "max_header_bytes"}, "must be at least 1KiB")
@@ -81,7 +84,7 @@ func (v *validator) choice(got, allowed string, path ...string) {
 	}
 	v.faults = append(v.faults, keyFault{
 		path: path, message: fmt.Sprintf("want one of %s, got %s", strings.Join(words, ", "), quote(got)),
-		suggestion: suggest(got, words),
+		suggestion: Suggest(got, words),
 	})
 }
 
@@ -276,12 +279,32 @@ func (v *validator) policy(p Policy, name string) {
 	}
 }
 
+// subsystem checks the name of a subsystem in a section.
+func (v *validator) subsystem(section, name string) bool {
+	words := strings.Fields(subsystems)
+	if slices.Contains(words, name) {
+		return true
+	}
+	v.faults = append(v.faults, keyFault{
+		path: []string{section, name}, message: "want a subsystem: " + strings.Join(words, ", "), suggestion: Suggest(name, words),
+	})
+	return false
+}
+
+func (v *validator) target(t Target, name string) {
+	if !v.subsystem("targets", name) {
+		return
+	}
+	if t.ErrorRate > 1 {
+		v.fail([]string{"targets", name, "error_rate"}, "must be from 0 to 1")
+	}
+	if t.P95 > 0 && t.P99 > 0 && t.P99 < t.P95 {
+		v.fail([]string{"targets", name, "p99"}, "must be at least p95, %s", t.P95)
+	}
+}
+
 func (v *validator) limits(l *SubsystemLimits, name string) {
-	path := []string{"limits", name}
-	if words := strings.Fields(subsystems); !slices.Contains(words, name) {
-		v.faults = append(v.faults, keyFault{
-			path: path, message: "want a subsystem: " + strings.Join(words, ", "), suggestion: suggest(name, words),
-		})
+	if !v.subsystem("limits", name) {
 		return
 	}
 	v.choice(l.WhenFull, whenFulls, "limits", name, "when_full")

@@ -56,11 +56,37 @@ func ReadToken(path string) string {
 // AnswerError is an answer that is no success.
 type AnswerError struct{ Problem Problem }
 
-// Error returns the problem's title.
-func (e *AnswerError) Error() string { return e.Problem.Title }
+// Error says what is wrong: the problem's title, and of the work API its detail, who
+// denied it and when it would pass.
+func (e *AnswerError) Error() string {
+	p := &e.Problem
+	if p.Code == "" || p.Detail == "" {
+		return p.Title
+	}
+	text := p.Title + ": " + p.Detail
+	var who []string
+	if p.Policy != "" {
+		who = append(who, "policy "+p.Policy)
+	}
+	if p.Limiter != "" {
+		who = append(who, "limiter "+p.Limiter)
+	}
+	if p.RetryAfterSeconds > 0 {
+		who = append(who, fmt.Sprintf("retry after %gs", p.RetryAfterSeconds))
+	}
+	if len(who) > 0 {
+		text += " (" + strings.Join(who, ", ") + ")"
+	}
+	return text
+}
 
 // Hint returns how to mend it, "" where nothing is known.
-func (e *AnswerError) Hint() string { return e.Problem.Detail }
+func (e *AnswerError) Hint() string {
+	if e.Problem.Code != "" {
+		return e.Problem.Hint
+	}
+	return e.Problem.Detail
+}
 
 // ExitCode returns the exit code for a command.
 func (e *AnswerError) ExitCode() int { return max(e.Problem.Exit, 1) }
@@ -107,27 +133,17 @@ func (c *Client) do(ctx context.Context, method, path string, into any) error {
 	if err != nil {
 		return fmt.Errorf("control: %w", err)
 	}
-	if c.token != "" {
-		req.Header.Set("Authorization", "Bearer "+c.token)
-	}
-	res, err := c.http.Do(req)
+	res, err := c.send(ctx, req)
 	if err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return fmt.Errorf("%w at %s: %v", ErrUnreachable, c.where, errors.Unwrap(err)) //nolint:errorlint // one error for the user: who joins it prints it as two
+		return err
 	}
 	defer res.Body.Close()
+	if res.StatusCode >= 300 {
+		return c.refusal(res)
+	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
 		return fmt.Errorf("read the answer of %s: %w", c.where, err)
-	}
-	if res.StatusCode >= 300 {
-		var p Problem
-		if json.Unmarshal(body, &p) != nil || p.Title == "" {
-			p = Problem{Title: fmt.Sprintf("%s answered %s", c.where, res.Status), Status: res.StatusCode}
-		}
-		return &AnswerError{Problem: p}
 	}
 	if into == nil {
 		return nil

@@ -30,6 +30,10 @@ func (s *Server) handler() http.Handler {
 	open.HandleFunc("GET /v1/policies", s.policies)
 	open.Handle("GET /metrics", promhttp.HandlerFor(s.c.Backend.Gatherer(), promhttp.HandlerOpts{}))
 	open.HandleFunc("GET /metrics/{subsystem}", s.metricsOf)
+	if s.c.Work != nil {
+		open.Handle("GET /v1/{subsystem}", s.c.Work)
+		guarded.Handle("POST /v1/{subsystem}/{action}", s.c.Work)
+	}
 	open.HandleFunc("/", notFound)
 
 	guarded.HandleFunc("POST /v1/reload", s.reload)
@@ -193,10 +197,31 @@ func notFound(w http.ResponseWriter, r *http.Request) {
 // Problem is the body of an answer that is no success (RFC 9457).
 type Problem struct {
 	Schema string `json:"schema"`
+	Type   string `json:"type,omitempty"` // urn:gaia:problem:CODE
+	Code   string `json:"code,omitempty"` // stable
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	Detail string `json:"detail,omitempty"`
+	Hint   string `json:"hint,omitempty"`
 	Exit   int    `json:"exit,omitempty"` // the exit code for a command
+
+	// Of a denial.
+	DeniedBy          string  `json:"denied_by,omitempty"`
+	Policy            string  `json:"policy,omitempty"`
+	Generation        uint64  `json:"generation,omitempty"`
+	Attempt           int     `json:"attempt,omitempty"`
+	Limiter           string  `json:"limiter,omitempty"`
+	Key               string  `json:"key,omitempty"`
+	Level             *Level  `json:"level,omitempty"`
+	RetryAfterSeconds float64 `json:"retry_after_seconds,omitempty"`
+	WouldPass         string  `json:"would_pass,omitempty"`
+}
+
+// Level is how far a limiter is spent.
+type Level struct {
+	Limit        int64   `json:"limit"`
+	Remaining    int64   `json:"remaining"`
+	ResetSeconds float64 `json:"reset_seconds"`
 }
 
 func problem(w http.ResponseWriter, code int, title, detail string, exit int) {

@@ -26,6 +26,7 @@ type Config struct {
 	TokenFile    string   // where the bearer token is kept, mode 0600
 	AllowedHosts []string // Host names accepted besides loopback ones
 	Backend      Backend
+	Work         http.Handler // the work API: GET /v1/SUBSYSTEM, POST /v1/SUBSYSTEM/ACTION; nil: none
 	Log          *slog.Logger // nil: discarded
 }
 

@@ -51,6 +51,9 @@ type Profile struct {
 	CAFile             string // PEM certificates trusted besides the system's
 	InsecureSkipVerify bool
 	DisableHTTP2       bool
+	// Dialer opens the profile's connections; nil: the pool's. Profiles never
+	// share a connection.
+	Dialer Dialer
 }
 
 // DefaultConfig waits up to a minute, tries up to 4 times, keeps 256 idle

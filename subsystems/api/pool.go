@@ -73,7 +73,7 @@ func New(c Config) (*Pool, error) {
 		profiles[name] = profile
 	}
 	for name, profile := range profiles {
-		if p.transports[name], err = newTransport(&c, profile, p.conns.dial); err != nil {
+		if p.transports[name], err = newTransport(&c, profile, p.conns.dialWith(profile.Dialer)); err != nil {
 			p.cancelBase()
 			return nil, fmt.Errorf("api: profile %q: %w", name, err)
 		}

@@ -81,8 +81,24 @@ func closeWrite(w any) error {
 	return errors.ErrUnsupported
 }
 
-// dial opens a connection within the dial timeout.
+// dialWith returns a function that opens tracked connections with d; nil: the pool's
+// dialer.
+func (cs *conns) dialWith(d Dialer) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	if d == nil {
+		d = cs.dialer
+	}
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		return cs.track(ctx, d, network, addr)
+	}
+}
+
+// dial opens a connection with the pool's dialer.
 func (cs *conns) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	return cs.track(ctx, cs.dialer, network, addr)
+}
+
+// track opens a connection within the dial timeout.
+func (cs *conns) track(ctx context.Context, dialer Dialer, network, addr string) (net.Conn, error) {
 	var cancel context.CancelFunc
 	if cs.timeout > 0 {
 		ctx, cancel = context.WithTimeout(ctx, cs.timeout)
@@ -91,7 +107,7 @@ func (cs *conns) dial(ctx context.Context, network, addr string) (net.Conn, erro
 	}
 	defer cancel()
 	defer context.AfterFunc(cs.base, cancel)()
-	raw, err := cs.dialer.DialContext(ctx, network, addr)
+	raw, err := dialer.DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, dialError{err}
 	}

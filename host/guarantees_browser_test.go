@@ -1,0 +1,6 @@
+package host
+
+// browserGuarantees are the guarantees 14 to 17.
+func browserGuarantees() []guarantee {
+	return nil
+}
