@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"log"
 	"log/slog"
 
 	"github.com/gaia-host/gaia/host/config"
@@ -17,6 +18,20 @@ func newLogger(w io.Writer, c config.Log) (*slog.Logger, *slog.LevelVar) {
 		return slog.New(slog.NewJSONHandler(w, o)), level
 	}
 	return slog.New(slog.NewTextHandler(w, o)), level
+}
+
+// divertStandardLog sends what libraries print through the standard logger to l, at
+// debug, until restore is called: net/http's transport has no logger of its own, and
+// would write "Unsolicited response received on idle HTTP channel" between the lines of
+// JSON.
+func divertStandardLog(l *slog.Logger) (restore func()) {
+	out, flags := log.Writer(), log.Flags()
+	log.SetFlags(0)
+	log.SetOutput(slog.NewLogLogger(l.Handler(), slog.LevelDebug).Writer())
+	return func() {
+		log.SetOutput(out)
+		log.SetFlags(flags)
+	}
 }
 
 func setLevel(v *slog.LevelVar, c config.Log) {

@@ -54,6 +54,7 @@ func runHost(cmd *cobra.Command, e env, s *settings, policies []string) error {
 	defer signal.Stop(signals)
 
 	log, level := newLogger(e.err, cfg.Log)
+	defer divertStandardLog(log)()
 	h, err := host.New(cfg, host.Options{
 		Policies: policies, ConfigFile: s.file, CacheDir: cacheDir(), Version: version, Log: log,
 		ReadConfig: func() (*config.Config, error) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -56,6 +57,10 @@ func startOnce(t *testing.T, bin, policy, upstream string) (time.Duration, int) 
 	}
 	dir := t.TempDir()
 	cmd := exec.Command(bin, "run", policy, "--listen", "127.0.0.1:"+port, "--control", "", "--socket", filepath.Join(dir, "s"), "--route", "api="+upstream)
+	// What asks for this test would be an unknown setting of gaia's.
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "GAIA_") })
+	var said bytes.Buffer
+	cmd.Stderr, cmd.Stdout = &said, &said
 	began := time.Now()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -72,7 +77,7 @@ func startOnce(t *testing.T, bin, policy, upstream string) (time.Duration, int) 
 			break
 		}
 		if time.Since(began) > 10*time.Second {
-			t.Fatal(err)
+			t.Fatalf("%v\n%s", err, &said)
 		}
 		<-time.After(time.Millisecond)
 	}

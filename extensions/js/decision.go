@@ -142,7 +142,11 @@ func (g *guest) answer(h policy.Hook, v goja.Value, out *policy.Decision) {
 		return
 	}
 	o, isObject := v.(*goja.Object)
-	if isObject && isPromise(o) {
+	var ref *decisionRef
+	if isObject {
+		ref = g.refOf(o)
+	}
+	if isObject && ref == nil && isPromise(o) {
 		g.drainSoon = true
 		g.bad = fmt.Errorf("%s %w", h, errPromise)
 		return
@@ -157,8 +161,10 @@ func (g *guest) answer(h policy.Hook, v goja.Value, out *policy.Decision) {
 		}
 	case v == g.no && h == policy.HookRequest:
 		out.Action = policy.ActionDeny
+	case ref != nil:
+		g.answerRef(ref, out)
 	case isObject:
-		g.answerObject(h, o, out)
+		g.answerObject(o, out)
 	default:
 		g.answerText(h, v, out)
 	}
@@ -176,17 +182,17 @@ func (g *guest) answerText(h policy.Hook, v goja.Value, out *policy.Decision) {
 	out.Upstream, g.bad = toText(name, maxName)
 }
 
-func (g *guest) answerObject(h policy.Hook, o *goja.Object, out *policy.Decision) {
-	if r := g.refOf(o); r != nil {
-		if r.stale() {
-			g.bad = errors.New("the decision was made in an earlier hook: make it at module scope to keep it, or anew in each hook")
-			return
-		}
-		headers := append(out.Headers[:0], r.d.Headers...)
-		*out = r.d
-		out.Headers = headers
+func (g *guest) answerRef(r *decisionRef, out *policy.Decision) {
+	if r.stale() {
+		g.bad = errors.New("the decision was made in an earlier hook: make it at module scope to keep it, or anew in each hook")
 		return
 	}
+	headers := append(out.Headers[:0], r.d.Headers...)
+	*out = r.d
+	out.Headers = headers
+}
+
+func (g *guest) answerObject(o *goja.Object, out *policy.Decision) {
 	if !isPlain(o) {
 		g.bad = fmt.Errorf("want a decision, got %s", kindName(o))
 		return

@@ -81,6 +81,14 @@ func ParseFeedback(now int64, status int, header func(name string) (string, bool
 	return f
 }
 
+// Announces reports whether a header field of that name, in the canonical form of
+// net/http, may say something about limits. An answer without such a field says
+// nothing that ParseFeedback would find: most answers are of that kind, and looking at
+// their few names is quicker than looking for every name in use.
+func Announces(name string) bool {
+	return strings.Contains(name, "imit") || strings.Contains(name, "etry")
+}
+
 func (f *Feedback) remaining(header func(string) (string, bool), name string) {
 	v, ok := header(name)
 	if !ok {

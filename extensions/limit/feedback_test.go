@@ -134,3 +134,23 @@ func FuzzParseFeedback(f *testing.F) {
 		}
 	})
 }
+
+// What is not announced is never looked for, so every name that is looked for must be.
+func TestEveryFieldIsAnnounced(t *testing.T) {
+	asked := 0
+	ParseFeedback(t0, 200, func(name string) (string, bool) {
+		asked++
+		if !Announces(http.CanonicalHeaderKey(name)) {
+			t.Errorf("%s is read and not announced", name)
+		}
+		return "", true
+	})
+	if asked == 0 {
+		t.Error("nothing was asked for")
+	}
+	for _, name := range []string{"Date", "Content-Type", "Content-Length", "Server", "Cache-Control", "Etag"} {
+		if Announces(name) {
+			t.Errorf("%s is announced", name)
+		}
+	}
+}

@@ -188,7 +188,10 @@ func (c *Call) Learn(l *Limiter, a Arg) error {
 	if c.res == nil {
 		return ErrNoResponse
 	}
-	f := limit.ParseFeedback(c.now, c.res.Status, c.res.HeaderValue)
+	f := limit.NoFeedback(c.res.Status)
+	if names, ok := c.res.Header.(policy.Names); !ok || names.AnyName(limit.Announces) {
+		f = limit.ParseFeedback(c.now, c.res.Status, c.res.HeaderValue)
+	}
 	f.Sent = c.res.Sent
 	c.limiter(l).Learn(c.now, key, f)
 	return nil

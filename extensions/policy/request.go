@@ -30,6 +30,15 @@ type Lookup interface {
 	Lookup(name string) (value string, ok bool)
 }
 
+// Names is a Lookup that can also be asked for its names all at once: one look at the
+// few fields that an answer has costs less than looking for many that it might have.
+type Names interface {
+	Lookup
+	// AnyName reports whether match holds for one of the names, which are in the
+	// canonical form of net/http.
+	AnyName(match func(name string) bool) bool
+}
+
 // Request is one operation asked of a subsystem, once per attempt. The asker
 // owns it and may reuse it after the hook returned: a policy copies what it
 // keeps. It is not safe for concurrent use.

@@ -164,11 +164,10 @@ func (c *Call) describe(r *policy.Request, asked bool) {
 
 // urlText is the URL without credentials and fragment.
 func urlText(u *url.URL) string {
-	text := u.Scheme + "://" + u.Host + u.EscapedPath()
 	if u.RawQuery != "" || u.ForceQuery {
-		text += "?" + u.RawQuery
+		return u.Scheme + "://" + u.Host + u.EscapedPath() + "?" + u.RawQuery
 	}
-	return text
+	return u.Scheme + "://" + u.Host + u.EscapedPath()
 }
 
 // fieldLookup shows header fields to policies.
@@ -189,4 +188,15 @@ func (l *fieldLookup) Lookup(name string) (string, bool) {
 		return vs[0], true
 	}
 	return strings.Join(vs, ", "), true
+}
+
+// AnyName reports whether match holds for the name of a field; names are in the
+// canonical form of net/http.
+func (l *fieldLookup) AnyName(match func(name string) bool) bool {
+	for name := range l.fields {
+		if match(name) {
+			return true
+		}
+	}
+	return false
 }
