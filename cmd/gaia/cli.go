@@ -168,18 +168,28 @@ func printOne(w io.Writer, err error) {
 	}
 }
 
-// flatten lists the errors that were joined into err, at whatever depth.
+// flatten lists the errors that were joined into err, at whatever depth. An error
+// that says something of its own around several causes stays one.
 func flatten(err error) []error {
-	var load *policy.LoadError
-	var joined interface{ Unwrap() []error }
-	if errors.As(err, &load) && errors.Is(load, err) || !errors.As(err, &joined) {
+	switch e := err.(type) { //nolint:errorlint // the shape of this very error decides, not of what it wraps
+	case *policy.LoadError:
 		return []error{err}
+	case interface{ Unwrap() error }:
+		if inner := e.Unwrap(); inner != nil && inner.Error() == err.Error() {
+			return flatten(inner)
+		}
+	case interface{ Unwrap() []error }:
+		var list []error
+		var texts []string
+		for _, one := range e.Unwrap() {
+			list = append(list, flatten(one)...)
+			texts = append(texts, one.Error())
+		}
+		if strings.Join(texts, "\n") == err.Error() {
+			return list
+		}
 	}
-	var list []error
-	for _, one := range joined.Unwrap() {
-		list = append(list, flatten(one)...)
-	}
-	return list
+	return []error{err}
 }
 
 func indent(text string) string { return "  " + strings.ReplaceAll(text, "\n", "\n  ") }

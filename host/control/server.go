@@ -70,7 +70,7 @@ func (s *Server) Start(ctx context.Context) (err error) {
 	if s.c.Listen != "" {
 		lc := net.ListenConfig{}
 		if s.tcp, err = lc.Listen(ctx, "tcp", s.c.Listen); err != nil {
-			return fmt.Errorf("control: %w", err)
+			return fmt.Errorf("control: listen on %s (choose another with --control): %w", s.c.Listen, err)
 		}
 		if s.token, err = makeToken(s.c.TokenFile); err != nil {
 			return fmt.Errorf("control: write the token: %w", err)
