@@ -1,5 +1,7 @@
 package policy
 
+import "slices"
+
 // Chain asks several policies in order and merges what they answer: the first
 // deny ends it; of delays the longest counts, of upstreams the first named, of
 // timeouts the shortest; key, cost, priority and headers are the last writer's and
@@ -8,6 +10,7 @@ package policy
 type Chain struct {
 	members []*Member
 	hooks   Hooks
+	scalars []string // the union of what the members read of bodies
 }
 
 // NewChain returns the chain of ms in the order given.
@@ -15,8 +18,28 @@ func NewChain(ms ...*Member) *Chain {
 	c := &Chain{members: ms}
 	for _, m := range ms {
 		c.hooks |= m.hooks
+		for _, name := range m.body {
+			if !slices.Contains(c.scalars, name) {
+				c.scalars = append(c.scalars, name)
+			}
+		}
 	}
 	return c
+}
+
+// Scalars names the JSON scalars of bodies to extract for r: all that the members
+// read, if one of those that read any is asked about r; else none. The slice must not
+// be changed; it is the same one for the life of the chain.
+func (c *Chain) Scalars(r *Request) []string {
+	if c == nil || len(c.scalars) == 0 {
+		return nil
+	}
+	for _, m := range c.members {
+		if len(m.body) > 0 && m.match.Matches(r) {
+			return c.scalars
+		}
+	}
+	return nil
 }
 
 // Members lists the policies in order. The slice must not be changed.

@@ -26,6 +26,7 @@ type Member struct {
 	policy    Policy
 	hooks     Hooks
 	match     Match
+	body      []string
 	onFailure Failure
 	previous  Policy
 	onFault   func(*Fault)
@@ -39,6 +40,7 @@ type Member struct {
 // open, reports faults to nobody.
 type MemberConfig struct {
 	Match     Match
+	Body      []string // the JSON scalars of bodies that the policy reads
 	OnFailure Failure
 	// Previous answers after a fault under FailPrevious; nil: no opinion. It must
 	// stay open as long as the member is used.
@@ -52,7 +54,7 @@ func NewMember(p Policy, c MemberConfig) *Member {
 	if c.OnFailure == "" {
 		c.OnFailure = FailOpen
 	}
-	return &Member{policy: p, hooks: p.Hooks(), match: c.Match, onFailure: c.OnFailure, previous: c.Previous, onFault: c.OnFault}
+	return &Member{policy: p, hooks: p.Hooks(), match: c.Match, body: c.Body, onFailure: c.OnFailure, previous: c.Previous, onFault: c.OnFault}
 }
 
 // Name returns the policy's name.

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"math"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -67,7 +68,7 @@ func ParseOptions(o map[string]any) (Options, error) {
 		case "onFailure", "on_failure":
 			opts.OnFailure, err = ParseFailure(v)
 		case "body":
-			opts.Body, err = parseTexts(v)
+			opts.Body, err = parseScalars(v)
 		case "routes":
 			opts.Routes, err = parseRoutes(v)
 		default:
@@ -83,6 +84,32 @@ func ParseOptions(o map[string]any) (Options, error) {
 		return Options{}, fmt.Errorf("%s", strings.Join(faults, "; "))
 	}
 	return opts, nil
+}
+
+// The bounds of options.body.
+const (
+	maxScalars    = 16
+	maxScalarName = 128 // bytes
+)
+
+// parseScalars reads names of JSON scalars: keys and indexes joined by dots.
+func parseScalars(v any) ([]string, error) {
+	names, err := parseTexts(v)
+	if err != nil {
+		return nil, err
+	}
+	if len(names) > maxScalars {
+		return nil, fmt.Errorf("want at most %d names, got %d", maxScalars, len(names))
+	}
+	for _, name := range names {
+		if len(name) > maxScalarName {
+			return nil, fmt.Errorf("a name has %d bytes, want at most %d", len(name), maxScalarName)
+		}
+		if slices.Contains(strings.Split(name, "."), "") {
+			return nil, fmt.Errorf("%q: want keys joined by dots, such as usage.total_tokens", name)
+		}
+	}
+	return names, nil
 }
 
 // Override returns o with every field that over says replaced by it.

@@ -66,7 +66,7 @@ declare module "gaia" {
     readonly stats: Stats;
     /** A field of the request. Several of one name are joined by ", ". */
     header(name: string): string | undefined;
-    /** A JSON scalar of the body that `options.body` asked for; undefined in live traffic, whose bodies are not read yet. */
+    /** A JSON scalar of the body that `options.body` asked for, as text; undefined where there is none. */
     body(name: string): string | undefined;
   }
 
@@ -86,7 +86,7 @@ declare module "gaia" {
     readonly upstream: string | undefined;
     /** A field of the answer. */
     header(name: string): string | undefined;
-    /** A JSON scalar of the answer that `options.body` asked for; undefined in live traffic, whose bodies are not read yet. */
+    /** A JSON scalar of the answer that `options.body` asked for, as text, in onDone; undefined where there is none. */
     body(name: string): string | undefined;
   }
 
@@ -203,7 +203,7 @@ declare module "gaia" {
     budget?: Duration;
     /** What answers when the policy fails: no opinion (default), deny 503, the earlier version. */
     onFailure?: "open" | "closed" | "previous";
-    /** Names of JSON scalars of bodies that req.body() and res.body() may read. */
+    /** JSON scalars of bodies that req.body() and res.body() may read: keys joined by dots, such as "usage.total_tokens". At most 16. */
     body?: string[];
     /** Of standard policies only; elsewhere routes are the operator's: --route NAME=URL. */
     routes?: Record<string, { url: string }>;

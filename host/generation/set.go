@@ -73,7 +73,7 @@ func (s *set) chain(previous *set, onFault func(*policy.Fault)) *policy.Chain {
 	members := make([]*policy.Member, 0, len(s.policies))
 	for _, p := range s.policies {
 		members = append(members, policy.NewMember(p.Policy, policy.MemberConfig{
-			Match: p.Match, OnFailure: p.Options.OnFailure, Previous: previous.named(p.Name()), OnFault: onFault,
+			Match: p.Match, Body: p.Options.Body, OnFailure: p.Options.OnFailure, Previous: previous.named(p.Name()), OnFault: onFault,
 		}))
 	}
 	return policy.NewChain(members...)

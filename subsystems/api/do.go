@@ -25,7 +25,9 @@ func (p *Pool) Do(ctx context.Context, c *Call) (*http.Response, error) {
 		closeBody(c)
 		return nil, err
 	}
-	err = p.driver.Admit(x.ctx, x.op)
+	if err = x.readScalars(c); err == nil {
+		err = p.driver.Admit(x.ctx, x.op)
+	}
 	for {
 		c.Result.fill(x.op)
 		if err != nil {
@@ -123,6 +125,7 @@ func (x *exchange) deliver(c *Call, res *http.Response) (*http.Response, error) 
 		return res, nil
 	}
 	x.from = res.Body
+	x.tapped(res)
 	if w, ok := res.Body.(io.Writer); ok && res.StatusCode == http.StatusSwitchingProtocols {
 		x.max = 0
 		res.Body = upgraded{x, w}

@@ -14,6 +14,7 @@ import (
 	"github.com/gaia-host/gaia/extensions/policy"
 	"github.com/gaia-host/gaia/extensions/route"
 	"github.com/gaia-host/gaia/subsystems/admission"
+	"github.com/gaia-host/gaia/subsystems/api/scalars"
 )
 
 const (
@@ -41,6 +42,9 @@ type exchange struct {
 	max      int64         // bytes of it, 0 no bound
 	received atomic.Int64
 	ended    atomic.Bool
+
+	names *scalars.Names // of the JSON scalars that policies read of the bodies, nil none
+	tap   *scalars.Tap   // of the answer, nil none
 }
 
 // send makes one attempt and returns at the answer's headers.
@@ -64,7 +68,7 @@ func (x *exchange) send(c *Call) (*http.Response, error) {
 		defer over()
 	}
 	req := (&http.Request{
-		Method: c.method(), URL: to, Header: headerFor(c.Header, up, op.Decision.Headers),
+		Method: c.method(), URL: to, Header: x.headerFor(c.Header, up),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}).WithContext(ctx)
 	if x.body != nil {
@@ -108,9 +112,11 @@ func (x *exchange) reopen() (io.ReadCloser, error) {
 }
 
 // headerFor is what the attempt sends: the caller's fields, then what policies set,
-// then the upstream's own. It is a copy unless nothing is added.
-func headerFor(h http.Header, up *route.Upstream, set []policy.Header) http.Header {
-	if len(set) == 0 && (up == nil || len(up.Headers) == 0) {
+// then the upstream's own. It is a copy unless something is changed.
+func (x *exchange) headerFor(h http.Header, up *route.Upstream) http.Header {
+	set := x.op.Decision.Headers
+	plain := x.names != nil && len(h["Accept-Encoding"]) > 0
+	if len(set) == 0 && !plain && (up == nil || len(up.Headers) == 0) {
 		if h == nil {
 			return http.Header{}
 		}
@@ -119,6 +125,9 @@ func headerFor(h http.Header, up *route.Upstream, set []policy.Header) http.Head
 	out := h.Clone()
 	if out == nil {
 		out = http.Header{}
+	}
+	if plain {
+		out.Set("Accept-Encoding", "identity") // or its scalars could not be read
 	}
 	for _, f := range set {
 		out.Set(f.Name, f.Value)
@@ -204,6 +213,7 @@ func (x *exchange) finish(kind string) {
 	if kind != "" {
 		x.res.Error = kind
 	}
+	x.untap()
 	x.settle()
 	x.leave()
 }
@@ -212,6 +222,9 @@ func (x *exchange) finish(kind string) {
 func (x *exchange) Read(b []byte) (int, error) {
 	n, err := x.from.Read(b)
 	total := x.received.Add(int64(max(n, 0)))
+	if x.tap != nil && n > 0 {
+		x.tap.Write(b[:n])
+	}
 	switch {
 	case x.max > 0 && total > x.max:
 		n -= int(total - x.max)

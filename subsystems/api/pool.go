@@ -26,6 +26,7 @@ type Pool struct {
 	conns      conns
 	cancelBase context.CancelFunc
 	live       atomic.Pointer[liveConfig]
+	compiled   atomic.Pointer[compiledNames]
 	schema     *metrics.Schema
 
 	sent, received atomic.Uint64
