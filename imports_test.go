@@ -80,6 +80,7 @@ func libraries() map[string][]string {
 		"github.com/prometheus/client_golang": {"host", "subsystems"},
 		"github.com/spf13/cobra":              {"cmd"},
 		"github.com/tidwall/gjson":            {"subsystems/api"},
+		"github.com/miekg/dns":                {"subsystems/network"},
 		"golang.org/x/net":                    {"extensions/js", "extensions/wasm", "subsystems", "host"},
 		"golang.org/x/sys":                    {"extensions/wasm", "subsystems", "host", "cmd"},
 		"github.com/prometheus/common":        {},
