@@ -109,6 +109,11 @@ func BundleSource(src Source) (Bundle, error) {
 		return Bundle{}, src.unreadable(err)
 	}
 	result := api.Build(b.options())
+	for _, w := range result.Warnings {
+		if w.ID == "bigint" { // not an error to the bundler, which makes calls of BigInt
+			result.Errors = append(result.Errors, w)
+		}
+	}
 	if len(result.Errors) > 0 {
 		return Bundle{}, b.loadError(result.Errors)
 	}
@@ -155,7 +160,7 @@ func (b *bundler) options() api.BuildOptions {
 		Format:            api.FormatCommonJS,
 		Platform:          api.PlatformNeutral,
 		Target:            api.ES2022, // a lower one turns #private into WeakMaps, 20 times slower
-		Supported:         map[string]bool{"for-await": false, "async-generator": false, "top-level-await": false, "decorators": false, "using": false, "dynamic-import": false},
+		Supported:         map[string]bool{"for-await": false, "async-generator": false, "top-level-await": false, "decorators": false, "using": false, "dynamic-import": false, "bigint": false},
 		Sourcemap:         api.SourceMapExternal,
 		SourcesContent:    api.SourcesContentExclude,
 		LegalComments:     api.LegalCommentsNone,
@@ -311,6 +316,9 @@ func (b *bundler) explain(e *policy.LoadError) {
 		} else {
 			e.Hint = "it has " + strings.Join(topWords(), ", ")
 		}
+	case strings.HasPrefix(e.Message, "Big integer"):
+		e.Message = "there are no BigInts here: one operator on large ones cannot be ended"
+		e.Hint = "numbers are exact up to 2**53"
 	case strings.HasPrefix(e.Message, "Top-level await"):
 		e.Message = "top-level await: a policy loads at once and waits for nothing"
 	}

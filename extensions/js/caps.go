@@ -12,19 +12,17 @@ import (
 // built-in that may run or allocate without bound has one here. Beyond it they throw a
 // RangeError. They were chosen so that each call ends in well under a second.
 const (
-	maxText    = 4 << 20  // UTF-16 units that one call makes
-	maxLength  = 1 << 20  // of an array that a method walks through
-	maxSort    = 1 << 16  // of an array that is sorted by text
-	maxArgs    = 1 << 16  // of apply and its like
-	maxBuffer  = 16 << 20 // bytes of one buffer
-	maxJSON    = 1 << 20  // units of a text to be parsed
-	maxNodes   = 1 << 19  // values that one stringify writes
-	maxDepth   = 200      // of built-ins that call each other: arrays in arrays
-	maxSubject = 1 << 16  // units of a text that a regular expression looks at
-	maxSplit   = 1 << 19  // pieces of a text
+	maxText   = 4 << 20   // UTF-16 units that one call makes
+	maxLength = 1 << 17   // of an array that a method walks through
+	maxSort   = 1 << 16   // of an array that is sorted by text
+	maxArgs   = 1 << 16   // of apply and its like
+	maxBuffer = 512 << 10 // bytes of one buffer
+	maxJSON   = 1 << 18   // units of a text to be parsed
+	maxNodes  = 1 << 19   // values that one stringify writes
+	maxDepth  = 200       // levels of JSON, and of arrays that flat makes one of
+	maxSplit  = 1 << 17   // pieces of a text
+	maxSmall  = 1 << 16   // units of a text that is slow to read or to change
 )
-
-type native = func(goja.FunctionCall) goja.Value
 
 // capBuiltins puts the caps in place, before any code of the policy runs.
 func (g *guest) capBuiltins() {
@@ -33,11 +31,14 @@ func (g *guest) capBuiltins() {
 	proto := func(name string) *goja.Object { return object(name).Get("prototype").ToObject(g.rt) }
 	g.capArrays(proto("Array"), object("Array"))
 	g.capStrings(proto("String"), object("String"))
-	g.capRegExp(proto("RegExp"))
+	g.capTexts(global, object("Number"))
+	g.capObjects(object("Object"))
+	g.capRegExp(global, proto("RegExp"))
 	g.capCalls(proto("Function"), object("Reflect"))
 	g.capJSON(object("JSON"))
 	g.capBuffers(global)
 	g.refuseCode(global, object("Function"))
+	g.guardBuiltins(global)
 }
 
 // refuseCode takes away what makes code from a text: a parser that meets a deep one ends
@@ -77,32 +78,10 @@ func (g *guest) checked(original *goja.Object, check func(goja.FunctionCall)) na
 
 // replace defines fn in the place of a built-in, with its name and attributes.
 func (g *guest) replace(o *goja.Object, name string, original *goja.Object, fn native) {
-	f := g.function(name, fn)
+	f := g.named(name, g.bounded(fn))
+	g.ours[f] = true
 	g.must(f.DefineDataProperty("length", original.Get("length"), goja.FLAG_FALSE, goja.FLAG_TRUE, goja.FLAG_FALSE))
 	g.must(o.DefineDataProperty(name, f, goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE))
-}
-
-// interrupted ends a chain of built-ins that call each other once the watchdog fired.
-// A policy may catch what it throws: the interrupt waits right behind.
-func (g *guest) interrupted() {
-	if g.watch.cut.Load() {
-		panic(g.rangeError("cut off"))
-	}
-}
-
-// nested counts built-ins within built-ins: goja bounds calls of functions only, and the
-// stack of Go is not to be tested.
-func (g *guest) nested(fn native) native {
-	return func(fc goja.FunctionCall) goja.Value {
-		g.interrupted()
-		if g.depth++; g.depth > maxDepth {
-			g.depth = 0
-			panic(g.rangeError("more than %d arrays within arrays", maxDepth))
-		}
-		v := fn(fc)
-		g.depth--
-		return v
-	}
 }
 
 func (g *guest) lengthOf(v goja.Value) int64 {
@@ -123,7 +102,7 @@ func (g *guest) capArrays(proto, class *goja.Object) {
 			panic(g.rangeError("an array of %d elements is too long: at most %d", n, maxLength))
 		}
 	}
-	for _, name := range []string{"copyWithin", "every", "fill", "filter", "find", "findIndex", "findLast", "findLastIndex", "flatMap", "forEach",
+	for _, name := range []string{"copyWithin", "every", "fill", "filter", "find", "findIndex", "findLast", "findLastIndex", "forEach",
 		"includes", "indexOf", "keys", "lastIndexOf", "map", "reduce", "reduceRight", "reverse", "shift", "slice", "some",
 		"splice", "unshift", "with", "toReversed", "toSpliced", "entries", "toLocaleString"} {
 		g.wrap(proto, name, walk)
@@ -146,24 +125,40 @@ func (g *guest) capArrays(proto, class *goja.Object) {
 		}
 	})
 	join := proto.Get("join").ToObject(g.rt)
-	g.replace(proto, "join", join, g.nested(g.checked(join, func(fc goja.FunctionCall) { walk(fc); g.checkJoin(fc) })))
+	g.replace(proto, "join", join, g.checked(join, func(fc goja.FunctionCall) { walk(fc); g.checkJoin(fc) }))
+	g.wrap(proto, "flatMap", func(fc goja.FunctionCall) { g.checkFlatMap(fc) })
 	flat := proto.Get("flat").ToObject(g.rt)
 	g.replace(proto, "flat", flat, g.flat)
 	g.wrap(class, "from", func(fc goja.FunctionCall) {
-		if n := g.lengthOf(fc.Argument(0)); n > maxLength {
+		if n := max(g.lengthOf(fc.Argument(0)), units(fc.Argument(0))); n > maxLength {
 			panic(g.rangeError("an array of %d elements is too long: at most %d", n, maxLength))
 		}
 	})
-	g.capIteration(proto)
 }
 
-// capIteration lets an interrupt end what spreads or walks through an array of holes,
-// however long; goja walks through a full one without its iterator.
-func (g *guest) capIteration(proto *goja.Object) {
-	iterate, _ := goja.AssertFunction(proto.Get("values"))
-	one, err := iterate(g.rt.NewArray())
-	g.must(err)
-	g.wrap(one.ToObject(g.rt).Prototype(), "next", func(goja.FunctionCall) { g.interrupted() })
+// checkFlatMap puts a function that counts before the one that flatMap was given.
+func (g *guest) checkFlatMap(fc goja.FunctionCall) {
+	call, ok := goja.AssertFunction(fc.Argument(0))
+	if !ok {
+		return
+	}
+	total := g.lengthOf(fc.This)
+	count := func() {
+		g.interrupted()
+		if total > maxLength {
+			panic(g.rangeError("flatMap: more than %d elements", maxLength))
+		}
+	}
+	count()
+	fc.Arguments[0] = g.rt.ToValue(func(fc goja.FunctionCall) goja.Value {
+		v, err := call(fc.This, fc.Arguments...)
+		throw(err)
+		if o, ok := v.(*goja.Object); ok && o.ClassName() == "Array" {
+			total += g.lengthOf(o)
+		}
+		count()
+		return v
+	})
 }
 
 // checkJoin bounds the text that join makes.
@@ -237,6 +232,12 @@ func units(v goja.Value) int64 {
 	return 0
 }
 
+// textOf converts a value to a text, which may run code of the policy.
+func textOf(v goja.Value) goja.String {
+	text, _ := v.ToString().(goja.String)
+	return text
+}
+
 func (g *guest) tooLong(what string, n int64) {
 	if n > maxText {
 		panic(g.rangeError("%s: a text of %d characters is too long: at most %d", what, n, maxText))
@@ -267,31 +268,40 @@ func (g *guest) capStrings(proto, class *goja.Object) {
 		if n > maxSplit && !goja.IsUndefined(fc.Argument(0)) {
 			panic(g.rangeError("split: more than %d pieces", maxSplit))
 		}
-		g.subject("split", fc.This, fc.Argument(0))
 	})
 	for _, name := range []string{"replace", "replaceAll"} {
-		g.wrap(proto, name, func(fc goja.FunctionCall) {
-			g.subject(name, fc.This, fc.Argument(0))
-			g.checkReplace(name, fc)
-		})
+		g.wrap(proto, name, func(fc goja.FunctionCall) { g.checkReplace(name, fc) })
 	}
-	for _, name := range []string{"match", "matchAll", "search"} {
-		g.wrap(proto, name, func(fc goja.FunctionCall) { g.subject(name, fc.This, fc.Argument(0)) })
+	g.wrap(proto, "normalize", func(fc goja.FunctionCall) { g.small("normalize", fc.This) })
+	g.wrap(proto, "localeCompare", func(fc goja.FunctionCall) { g.small("localeCompare", fc.This) })
+	for _, name := range []string{"toUpperCase", "toLowerCase", "toLocaleUpperCase", "toLocaleLowerCase", "trim", "trimStart", "trimEnd"} {
+		g.wrap(proto, name, func(fc goja.FunctionCall) { g.tooLong(name, units(fc.This)) })
 	}
 	g.wrap(class, "raw", func(fc goja.FunctionCall) {
 		o, ok := fc.Argument(0).(*goja.Object)
 		if !ok {
 			return
 		}
-		if n := g.lengthOf(o.Get("raw")); n > maxArgs {
+		raw := o.Get("raw")
+		n := g.lengthOf(raw)
+		if n > maxArgs {
 			panic(g.rangeError("String.raw: %d parts are too many: at most %d", n, maxArgs))
 		}
+		parts, _ := raw.(*goja.Object)
+		total := int64(0)
+		for i := range n {
+			total += units(parts.Get(strconv.FormatInt(i, 10)))
+		}
+		g.tooLong("String.raw", total)
 	})
 }
 
 // checkReplace bounds the text that replacing every match may make.
 func (g *guest) checkReplace(name string, fc goja.FunctionCall) {
 	n := units(fc.This)
+	if o, isObject := fc.Argument(1).(*goja.Object); isObject && o.ClassName() != "Function" {
+		fc.Arguments[1] = textOf(o)
+	}
 	with, ok := fc.Argument(1).(goja.String)
 	if !ok {
 		return
@@ -315,28 +325,40 @@ func (g *guest) checkReplace(name string, fc goja.FunctionCall) {
 	g.tooLong(name, n+each)
 }
 
-// subject bounds the text that a regular expression looks at.
-func (g *guest) subject(what string, text, pattern goja.Value) {
-	if _, plain := pattern.(goja.String); plain && (what == "replace" || what == "replaceAll" || what == "split") {
-		return
-	}
-	if n := units(text); n > maxSubject && !goja.IsUndefined(pattern) {
-		panic(g.rangeError("%s: a regular expression looks at %d characters at most, got %d", what, maxSubject, n))
+// small refuses a text that would take long.
+func (g *guest) small(what string, text goja.Value) {
+	if n := units(text); n > maxSmall {
+		panic(g.rangeError("%s: a text of %d characters is too long: at most %d", what, n, maxSmall))
 	}
 }
 
-func (g *guest) capRegExp(proto *goja.Object) {
-	for _, name := range []string{"exec", "test"} {
-		original := proto.Get(name).ToObject(g.rt)
-		call := g.checked(original, func(fc goja.FunctionCall) {
-			g.interrupted()
-			if n := units(fc.Argument(0)); n > maxSubject {
-				panic(g.rangeError("%s: a regular expression looks at %d characters at most, got %d", name, maxSubject, n))
+// capTexts bounds the global functions that read texts.
+func (g *guest) capTexts(global, number *goja.Object) {
+	for _, o := range []*goja.Object{global, number} {
+		for _, name := range []string{"parseFloat", "parseInt"} {
+			g.wrap(o, name, func(fc goja.FunctionCall) { g.small(name, fc.Argument(0)) })
+		}
+	}
+	for _, name := range []string{"encodeURI", "encodeURIComponent", "decodeURI", "decodeURIComponent", "escape", "unescape"} {
+		g.wrap(global, name, func(fc goja.FunctionCall) { g.tooLong(name, units(fc.Argument(0))) })
+	}
+}
+
+// capObjects bounds what lists or changes every property of an object.
+func (g *guest) capObjects(object *goja.Object) {
+	for _, name := range []string{"keys", "values", "entries", "assign", "freeze", "seal", "isFrozen", "isSealed", "fromEntries", "defineProperties",
+		"getOwnPropertyNames", "getOwnPropertyDescriptors"} {
+		g.wrap(object, name, func(fc goja.FunctionCall) {
+			for _, a := range fc.Arguments {
+				n := units(a)
+				if o, ok := a.(*goja.Object); ok && (o.ClassName() == "Array" || o.ClassName() == "String") {
+					n = g.lengthOf(o)
+				}
+				if n > maxLength {
+					panic(g.rangeError("Object.%s: %d properties are too many: at most %d", name, n, maxLength))
+				}
 			}
 		})
-		if name == "test" { // exec stays goja's own: with another one every use of a pattern takes the long way
-			g.replace(proto, name, original, call)
-		}
 	}
 }
 
@@ -361,11 +383,53 @@ func (g *guest) capJSON(json *goja.Object) {
 		throw(err)
 		return v
 	})
-	g.wrap(json, "parse", func(fc goja.FunctionCall) {
-		if n := units(fc.Argument(0)); n > maxJSON {
-			panic(g.rangeError("JSON.parse: a text of %d characters is too long: at most %d", n, maxJSON))
+	parse := json.Get("parse").ToObject(g.rt)
+	call, _ := parse.Export().(native)
+	g.replace(json, "parse", parse, func(fc goja.FunctionCall) goja.Value {
+		g.checkJSON(fc.Argument(0))
+		if revive, ok := goja.AssertFunction(fc.Argument(1)); ok {
+			fc.Arguments = []goja.Value{fc.Argument(0), g.reviver(revive)}
 		}
+		return call(fc)
 	})
+}
+
+// reviver counts the values that JSON.parse shows it, which may be more than were read.
+func (g *guest) reviver(revive goja.Callable) goja.Value {
+	nodes := 0
+	return g.rt.ToValue(func(fc goja.FunctionCall) goja.Value {
+		g.interrupted()
+		if nodes++; nodes > maxNodes {
+			panic(g.rangeError("JSON.parse: more than %d values", maxNodes))
+		}
+		v, err := revive(fc.This, fc.Arguments...)
+		throw(err)
+		return v
+	})
+}
+
+// checkJSON bounds the text that is parsed and how deep it nests. Brackets within texts
+// count too where they are not closed there: nobody has a thousand of them.
+func (g *guest) checkJSON(v goja.Value) {
+	text := textOf(v)
+	n := text.Length()
+	if n > maxJSON {
+		panic(g.rangeError("JSON.parse: a text of %d characters is too long: at most %d", n, maxJSON))
+	}
+	if n <= maxNested {
+		return
+	}
+	depth := 0
+	for i := range n {
+		switch text.CharAt(i) {
+		case '[', '{':
+			if depth++; depth > 5*maxDepth {
+				panic(g.rangeError("JSON.parse: more than %d levels", 5*maxDepth))
+			}
+		case ']', '}':
+			depth--
+		}
+	}
 }
 
 // stringify writes JSON through a replacer that counts what is written, for an object
@@ -433,6 +497,10 @@ func (g *guest) capBuffers(global *goja.Object) {
 	code := string(g.policy.program.bundle.Code)
 	for name, size := range bufferSizes {
 		if name != "Uint8Array" && !strings.Contains(code, name) {
+			if name == "ArrayBuffer" { // every Uint8Array has one, and that names its class
+				proto := global.Get(name).ToObject(g.rt).Get("prototype").ToObject(g.rt)
+				g.must(proto.DefineDataProperty("constructor", goja.Undefined(), goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE))
+			}
 			g.must(global.Delete(name))
 			continue
 		}
@@ -440,17 +508,18 @@ func (g *guest) capBuffers(global *goja.Object) {
 		if name == "Uint8Array" {
 			g.bytes = class
 		}
-		capped := g.cappedClass(name, size, class)
+		capped := g.cappedClass(class, func(args []goja.Value) { g.checkBuffer(name, size, args) })
 		g.must(global.DefineDataProperty(name, capped, goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE))
 	}
 }
 
 // cappedClass is a constructor with the prototype and the static methods of one of
-// goja's, which it takes the place of. (goja's instanceof refuses a Proxy.)
-func (g *guest) cappedClass(name string, size int64, class *goja.Object) *goja.Object {
+// goja's, which it takes the place of.
+func (g *guest) cappedClass(class *goja.Object, check func(args []goja.Value)) *goja.Object {
 	proto := class.Get("prototype").ToObject(g.rt)
 	capped := g.rt.ToValue(func(call goja.ConstructorCall) *goja.Object {
-		g.checkBuffer(name, size, call.Arguments)
+		g.interrupted()
+		check(call.Arguments)
 		o, err := g.rt.New(class, call.Arguments...)
 		throw(err)
 		if call.NewTarget != nil { // of a class that extends this one
@@ -472,7 +541,7 @@ func (g *guest) cappedClass(name string, size int64, class *goja.Object) *goja.O
 
 // bufferSizes are the bytes of an element; the table is never changed.
 var bufferSizes = map[string]int64{"ArrayBuffer": 1, "Int8Array": 1, "Uint8Array": 1, "Uint8ClampedArray": 1, "Int16Array": 2, "Uint16Array": 2,
-	"Int32Array": 4, "Uint32Array": 4, "Float32Array": 4, "Float64Array": 8, "BigInt64Array": 8, "BigUint64Array": 8}
+	"Int32Array": 4, "Uint32Array": 4, "Float32Array": 4, "Float64Array": 8}
 
 func (g *guest) checkBuffer(name string, size int64, args []goja.Value) {
 	if len(args) == 0 {

@@ -14,9 +14,9 @@ import (
 // maxName bounds the names of keys and upstreams in decisions.
 const maxName = 1024
 
-// ringSize is how many decisions of hooks a guest has in hand before it uses the
-// memory of the oldest again.
-const ringSize = 32
+// refsAtOnce is how many decisions a guest has memory for before it takes more. No memory
+// is used twice: a policy may keep a decision, and one day return it.
+const refsAtOnce = 32
 
 // decisionRef is a decision as a policy holds it: an object that is recognised by its
 // identity when a hook returns it.
@@ -86,33 +86,24 @@ func (r *decisionRef) Has(key string) bool {
 
 func (r *decisionRef) Keys() []string { return refNames }
 
-// newRef returns the ref for a decision that is built now. Those of hooks come from a
-// ring, so that a hook allocates none.
+// newRef returns the ref for a decision that is built now.
 func (g *guest) newRef() *decisionRef {
 	if g.loading {
-		return g.makeRef(0)
+		return g.makeRef(&decisionRef{g: g})
 	}
-	if len(g.ring) < ringSize {
-		r := g.makeRef(g.seq)
-		g.ring = append(g.ring, r)
-		return r
+	if len(g.refs) == 0 {
+		g.refs = make([]decisionRef, refsAtOnce)
 	}
-	r := g.ring[g.ringAt]
-	if r.seq == g.seq { // so many in one hook: this one is not used again
-		return g.makeRef(g.seq)
-	}
-	g.ringAt = (g.ringAt + 1) % ringSize
-	r.seq = g.seq
-	r.d.Reset()
-	g.lastRef = r
-	return r
+	r := &g.refs[0]
+	g.refs = g.refs[1:]
+	r.g, r.seq = g, g.seq
+	return g.makeRef(r)
 }
 
-func (g *guest) makeRef(seq uint64) *decisionRef {
-	r := &decisionRef{g: g, seq: seq}
+func (g *guest) makeRef(r *decisionRef) *decisionRef {
 	r.obj = g.rt.NewDynamicObject(r)
 	g.lastRef = r
-	if seq == 0 {
+	if r.seq == 0 {
 		g.built[r.obj] = r
 	}
 	return r

@@ -49,12 +49,13 @@ type guest struct {
 	texts, long          *interner // of short names; of paths and fields
 	yes, no              goja.Value
 
-	ring    []*decisionRef
-	ringAt  int
-	lastRef *decisionRef
-	built   map[*goja.Object]*decisionRef // at module scope
+	refs     []decisionRef // the next decisions, made many at a time
+	lastRef  *decisionRef
+	admitted policy.Decision               // of the call of admit that runs
+	built    map[*goja.Object]*decisionRef // at module scope
 
-	depth     int // of capped built-ins that call each other
+	depth     int                   // of native functions that call each other
+	ours      map[*goja.Object]bool // built-ins that have a bound; nil once all have
 	freezeFn  goja.Callable
 	jsonFn    goja.Callable
 	refType   reflect.Type
@@ -68,7 +69,7 @@ type guest struct {
 func newGuest(p *Policy) (*guest, error) {
 	rt := goja.New()
 	g := &guest{policy: p, rt: rt, call: p.scope.NewCall(), loading: true, texts: newInterner(rt), long: newInterner(rt),
-		yes: rt.ToValue(true), no: rt.ToValue(false), built: map[*goja.Object]*decisionRef{},
+		yes: rt.ToValue(true), no: rt.ToValue(false), built: map[*goja.Object]*decisionRef{}, ours: map[*goja.Object]bool{},
 		refType: refTypeOf(), bytesType: reflect.TypeFor[[]byte]()}
 	g.watch = p.dog.add(rt)
 	rt.SetMaxCallStackSize(maxCalls)

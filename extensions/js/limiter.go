@@ -104,19 +104,35 @@ func contains(list []string, s string) bool {
 	return false
 }
 
+// admittedRef returns the ref for the answer of a limiter. An allow without a wait is the
+// only one that is used again, in a later hook: who kept it kept an allow of this limiter.
+func (g *guest) admittedRef(allowed *decisionRef, d *policy.Decision) *decisionRef {
+	r := allowed
+	if d.Action != policy.ActionAllow || d.Delay > 0 || r.seq == g.seq || g.loading {
+		r = g.newRef()
+	} else if r.seq = g.seq; r.obj == nil {
+		g.makeRef(r)
+	}
+	r.d = *d
+	g.lastRef = r
+	return r
+}
+
 // limiterObject is a limiter as policies hold it.
 func (g *guest) limiterObject(l *natives.Limiter) goja.Value {
+	allowed := &decisionRef{g: g} // what admit mostly answers
 	return g.object(map[string]func(goja.FunctionCall) goja.Value{
 		"admit": func(fc goja.FunctionCall) goja.Value {
 			a, err := admitArg(fc)
 			if err != nil {
 				panic(g.typeError("admit(key?, {cost, maxWait}?): %v", err))
 			}
-			r := g.newRef()
-			if err := g.call.Admit(l, a, &r.d); err != nil {
+			d := &g.admitted
+			d.Reset()
+			if err := g.call.Admit(l, a, d); err != nil {
 				panic(g.fail("admit", err))
 			}
-			return r.obj
+			return g.admittedRef(allowed, d).obj
 		},
 		"take": func(fc goja.FunctionCall) goja.Value {
 			a, err := keyCost(fc.Arguments)

@@ -25,7 +25,7 @@ func TestGuestSize(t *testing.T) {
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)
-	if got := (after.HeapAlloc - before.HeapAlloc) / n; got > 200<<10 {
+	if got := (after.HeapAlloc - before.HeapAlloc) / n; got > 320<<10 {
 		t.Errorf("a guest has %d KiB", got>>10)
 	} else {
 		t.Logf("a guest has %d KiB", got>>10)

@@ -82,8 +82,22 @@ func (g *guest) word(fc goja.FunctionCall) goja.Value {
 	panic(g.typeError("there is no word %s", quote(name)))
 }
 
-// function is a native function under its name in stacks.
-func (g *guest) function(name string, fn func(goja.FunctionCall) goja.Value) *goja.Object {
+// function is a native function of the host. Given an object, which may have getters, it
+// has the bound of all that can call each other.
+func (g *guest) function(name string, fn native) *goja.Object {
+	careful := g.bounded(fn)
+	return g.named(name, func(fc goja.FunctionCall) goja.Value {
+		for _, a := range fc.Arguments {
+			if _, ok := a.(*goja.Object); ok {
+				return careful(fc)
+			}
+		}
+		return fn(fc)
+	})
+}
+
+// named is a native function under its name in stacks.
+func (g *guest) named(name string, fn native) *goja.Object {
 	o := g.rt.ToValue(fn).ToObject(g.rt)
 	g.must(o.DefineDataProperty("name", g.rt.ToValue(name), goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_FALSE))
 	return o
