@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 
 // smallEffort is just enough for a ratio.
 var smallEffort = effort{Repeat: 1, Sample: 300 * time.Microsecond, Garbage: 2 * time.Millisecond, Limit: time.Second,
-	Allocs: 300, Requests: 200, Over: 50 * time.Millisecond}
+	Allocs: 300, Requests: 200, Keys: 20_000, Over: 50 * time.Millisecond}
 
 // Every row can be measured. What it says of so little is not looked at.
 func TestRows(t *testing.T) {

@@ -64,6 +64,39 @@ func limitAllow(_ context.Context, e effort) (outcome, error) {
 	return compared(res, allocs, "limit.Bucket", "x/time/rate"), err
 }
 
+// limitSecond is one limit more in a request that has read the clock already.
+func limitSecond(_ context.Context, e effort) (outcome, error) {
+	r, err := limit.NewRate(1e9, time.Second, neverEmpty)
+	if err != nil {
+		return outcome{}, err
+	}
+	var bucket limit.Bucket
+	now := newClock().now()
+	ours := func(n int) error {
+		for range n {
+			if now++; !bucket.Take(now, &r, 1, 0).OK {
+				return errRefused
+			}
+		}
+		return nil
+	}
+	peer := rate.NewLimiter(1e9, neverEmpty)
+	theirs := func(n int) error {
+		for range n {
+			if !peer.Allow() {
+				return errRefused
+			}
+		}
+		return nil
+	}
+	allocs, err := measure.Allocs(ours, e.Allocs)
+	if err != nil {
+		return outcome{}, err
+	}
+	res, err := measure.Interleave(e.plan(), measure.Ratio, measure.Serial(ours, e.Sample), measure.Serial(theirs, e.Sample))
+	return compared(res, allocs, "limit.Bucket", "x/time/rate"), err
+}
+
 func limitDeny(_ context.Context, e effort) (outcome, error) {
 	const cores = 2
 	if runtime.GOMAXPROCS(0) < cores {
@@ -101,79 +134,6 @@ func limitDeny(_ context.Context, e effort) (outcome, error) {
 	short := e.Sample / 3 // it is rare that nothing else runs on any core
 	res, err := measure.Interleave(e.plan(), measure.Ratio, measure.Parallel(ours, cores, short), measure.Parallel(theirs, cores, short))
 	return compared(res, allocs, "limit.Bucket", "x/time/rate"), err
-}
-
-// keys are visited in an order that no cache foresees: a linear congruential walk.
-type keys struct {
-	names []string
-	at    uint64
-}
-
-func newKeys(n int) *keys {
-	k := &keys{names: make([]string, n)}
-	for i := range k.names {
-		k.names[i] = fmt.Sprintf("tenant-%08d/upstream-eu-1", i)
-	}
-	return k
-}
-
-func (k *keys) next() string {
-	k.at = k.at*6364136223846793005 + 1442695040888963407 // Knuth, MMIX
-	return k.names[(k.at>>33)%uint64(len(k.names))]
-}
-
-// guardedMap is the usual keyed limiter: a map of limiters behind a mutex.
-type guardedMap struct {
-	mu sync.Mutex
-	m  map[string]*rate.Limiter
-}
-
-func (g *guardedMap) allow(key string) bool {
-	g.mu.Lock()
-	l := g.m[key]
-	if l == nil {
-		l = rate.NewLimiter(1e6, neverEmpty)
-		g.m[key] = l
-	}
-	g.mu.Unlock()
-	return l.Allow()
-}
-
-func limitKeys(_ context.Context, e effort) (outcome, error) {
-	const n = 10_000
-	l, err := limit.New(limit.TokenBucket, limit.Params{Rate: 1e6, Burst: 1e9})
-	if err != nil {
-		return outcome{}, err
-	}
-	c, mine, his := newClock(), newKeys(n), newKeys(n)
-	ours := func(n int) error {
-		for range n {
-			if !l.Take(c.now(), mine.next(), 1, 0).OK {
-				return errRefused
-			}
-		}
-		return nil
-	}
-	peer := guardedMap{m: map[string]*rate.Limiter{}}
-	theirs := func(n int) error {
-		for range n {
-			if !peer.allow(his.next()) {
-				return errRefused
-			}
-		}
-		return nil
-	}
-	for _, key := range mine.names { // what is measured is finding a key, not adding one
-		l.Take(c.now(), key, 1, 0)
-		peer.allow(key)
-	}
-	allocs, err := measure.Allocs(ours, e.Allocs)
-	if err != nil {
-		return outcome{}, err
-	}
-	long := 10 * e.Sample // each key many times: at the start of a sample the caches hold the other side's
-	res, err := measure.Interleave(e.plan(), measure.Ratio, measure.Serial(ours, long), measure.Serial(theirs, long))
-	return compared(res, allocs, "limit.Limiter", "map of x/time/rate"), err
 }
 
 // limitOverBound asks a limiter from a thousand goroutines at once and holds what it let

@@ -19,11 +19,12 @@ type effort struct {
 	Limit    time.Duration // for the repeats of one row
 	Allocs   int           // operations over which allocations are counted
 	Requests int           // in one sample where several processes take part
+	Keys     int           // that a keyed limiter holds
 	Over     time.Duration // how long admissions over the bound are looked for
 }
 
 // fullEffort is what the gate takes unless told otherwise.
-var fullEffort = effort{Repeat: 41, Sample: 3 * time.Millisecond, Garbage: 100 * time.Millisecond, Limit: 12 * time.Second, Allocs: 20_000, Requests: 4000, Over: time.Second}
+var fullEffort = effort{Repeat: 41, Sample: 3 * time.Millisecond, Garbage: 100 * time.Millisecond, Limit: 12 * time.Second, Allocs: 20_000, Requests: 4000, Keys: 1_000_000, Over: time.Second}
 
 // plan is what a row within this process takes.
 func (e effort) plan() measure.Plan { return measure.Plan{Turns: e.Repeat, Limit: e.Limit} }

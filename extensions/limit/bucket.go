@@ -69,15 +69,20 @@ func (b *Bucket) Settle(now int64, r *Rate, estimate, actual, taken int64) {
 		b.GiveBack(now, r, estimate-actual, taken)
 		return
 	}
+	b.owe(now, r, actual-estimate)
+}
+
+// owe takes cost units whatever is left; false where the bucket is gone.
+func (b *Bucket) owe(now int64, r *Rate, cost int64) bool {
 	for {
 		old := b.word.Load()
 		if old == gone {
-			return
+			return false
 		}
 		t := r.tat(old, now)
-		nt := min(addSat(t, r.step(t, actual-estimate)), addSat(now, r.debt()))
+		nt := min(addSat(t, r.step(t, cost)), addSat(now, r.debt()))
 		if nt <= t || b.word.CompareAndSwap(old, nt) {
-			return
+			return true
 		}
 	}
 }
@@ -137,11 +142,12 @@ func (r *Rate) tat(w, now int64) int64 {
 	return min(max(w&tatMask, now), addSat(now, r.full))
 }
 
-func (b *Bucket) giveBack(d int64) {
+// giveBack moves the TAT back by d; false where the bucket is gone.
+func (b *Bucket) giveBack(d int64) bool {
 	for d > 0 {
 		old := b.word.Load()
 		if old == gone {
-			return
+			return false
 		}
 		next := max(old&tatMask-d, 0)
 		if old < 0 {
@@ -151,23 +157,21 @@ func (b *Bucket) giveBack(d int64) {
 			}
 		}
 		if b.word.CompareAndSwap(old, next) {
-			return
+			return true
 		}
 	}
+	return true
 }
 
-// forward moves the TAT to t, never back.
-func (b *Bucket) forward(t int64) {
+// forward moves the TAT to t, never back; false where the bucket is gone.
+func (b *Bucket) forward(t int64) bool {
 	for {
 		old := b.word.Load()
-		if old == gone || (old >= 0 && old >= t) {
-			return
-		}
-		if old < 0 && old&tatMask >= t {
-			return
-		}
-		if b.word.CompareAndSwap(old, t) {
-			return
+		switch {
+		case old == gone:
+			return false
+		case old&tatMask >= t || b.word.CompareAndSwap(old, t):
+			return true
 		}
 	}
 }
@@ -195,5 +199,3 @@ func (b *Bucket) retire(now int64) bool {
 	old := b.word.Load()
 	return old != gone && old&tatMask <= now && b.word.CompareAndSwap(old, gone)
 }
-
-func (b *Bucket) drop() { b.word.Store(gone) }

@@ -9,15 +9,7 @@ import (
 	"github.com/puzpuzpuz/xsync/v4"
 )
 
-const (
-	storeShards = 16
-	// sweepRate is how many entries an insertion near the cap pays for looking
-	// at. One pass over all keys takes 1/16 as many insertions, and begins 1/8
-	// below the cap.
-	sweepRate = 16
-	// sweepAll: a store this small is swept whole.
-	sweepAll = 256
-)
+const storeShards = 16
 
 // level is what a store holds for a key. retire ends it if it equals an absent
 // one at now; drop ends it regardless. Whoever meets a dead one looks again.

@@ -8,7 +8,7 @@ import (
 
 // tokenBucket is a Bucket for each key.
 type tokenBucket struct {
-	keys   store[Bucket, *Bucket]
+	keys   table
 	pauses pauses
 	conf   atomic.Pointer[bucketConf]
 	setMu  sync.Mutex   // one Set at a time
@@ -58,8 +58,7 @@ func (l *tokenBucket) Set(p Params) error {
 	l.conf.Store(next)
 	l.keys.max.Store(int64(p.MaxKeys))
 	if r.full < old.rate.full {
-		l.keys.all(func(_ string, b *Bucket) bool { b.mark(); return true })
-		l.keys.overflow.mark()
+		l.keys.markAll()
 	}
 	return nil
 }
@@ -73,11 +72,21 @@ func (l *tokenBucket) Take(now int64, key string, cost int64, maxWait time.Durat
 	if maxWait < 0 {
 		maxWait = c.p.MaxWait
 	}
-	for {
-		b := l.keys.find(key)
-		if b == nil {
-			b = l.first(now, key)
+	b := l.keys.find(key)
+	if b != nil && l.pauses.keys.Load() == nil { // the usual case
+		if res := b.Take(now, &c.rate, cost, maxWait); res.Limit != 0 { // 0: gone
+			return res
 		}
+	}
+	return l.takeSlow(now, key, cost, maxWait, c, b)
+}
+
+// takeSlow is Take where there is a pause somewhere, or no bucket yet.
+func (l *tokenBucket) takeSlow(now int64, key string, cost int64, maxWait time.Duration, c *bucketConf, b *Bucket) Result {
+	if b == nil {
+		b = l.first(now, key)
+	}
+	for {
 		var left time.Duration
 		if l.pauses.keys.Load() != nil {
 			left = l.pauses.left(now, key)
@@ -91,7 +100,7 @@ func (l *tokenBucket) Take(now int64, key string, cost int64, maxWait time.Durat
 		if res, ok := b.takeAfter(left, now, &c.rate, cost, maxWait); ok {
 			return res
 		}
-		l.first(now, key) // in the place of one evicted just now
+		b = l.first(now, key) // in the place of one evicted or moved just now
 	}
 }
 
@@ -104,10 +113,11 @@ func (b *Bucket) takeAfter(left time.Duration, now int64, r *Rate, cost int64, m
 	}
 	end := now + int64(left)
 	if left > maxWait {
-		if b.dead() {
+		w := b.word.Load()
+		if w == gone {
 			return Result{}, false
 		}
-		res := b.Peek(end, r, cost, 0)
+		res, _ := r.decide(w, end, cost, 0)
 		return refuse(res, left), true
 	}
 	res, ok := b.take(end, r, cost, maxWait-left)
@@ -142,14 +152,14 @@ func after(wait, left time.Duration) time.Duration {
 
 // first makes the level of a key that has none; nil without a place.
 func (l *tokenBucket) first(now int64, key string) *Bucket {
-	return l.keys.insert(now, key, func(b *Bucket) {
-		if l.parent == nil {
-			return
-		}
+	if l.parent == nil {
+		return l.keys.insert(now, key, nil)
+	}
+	return l.keys.insert(now, key, func() int64 {
 		c := l.conf.Load()
 		w, _ := l.parent.word(key)
-		b.word.Store(c.rate.copyOf(w, now))
 		l.pauses.copyFrom(now, key, l.parent.pausesOf(key), c.p.MaxKeys)
+		return c.rate.copyOf(w, now)
 	})
 }
 
@@ -164,8 +174,8 @@ func (r *Rate) copyOf(w, now int64) int64 {
 // word is the key's word, here or in the nearest limiter below that has one.
 func (l *tokenBucket) word(key string) (int64, bool) {
 	for ; l != nil; l = l.parent {
-		if b := l.keys.find(key); b != nil {
-			return b.word.Load(), true
+		if w, ok := l.keys.word(key); ok {
+			return w, true
 		}
 	}
 	return 0, false
@@ -173,7 +183,7 @@ func (l *tokenBucket) word(key string) (int64, bool) {
 
 // pausesOf is where the key's pause is: with its level.
 func (l *tokenBucket) pausesOf(key string) *pauses {
-	for l.parent != nil && l.keys.find(key) == nil {
+	for l.parent != nil && l.keys.live(key) == nil {
 		l = l.parent
 	}
 	return &l.pauses
@@ -182,7 +192,7 @@ func (l *tokenBucket) pausesOf(key string) *pauses {
 func (l *tokenBucket) Peek(now int64, key string, cost int64) Result {
 	now = max(now, 0)
 	c := l.conf.Load()
-	if b := l.keys.find(key); b != nil {
+	if b := l.keys.live(key); b != nil {
 		b.clamp(now, &c.rate)
 	}
 	w, held := l.word(key)
@@ -202,8 +212,7 @@ func (l *tokenBucket) Peek(now int64, key string, cost int64) Result {
 func (l *tokenBucket) GiveBack(now int64, key string, cost, taken int64) {
 	// A level that is gone was full again. Keys that shared the overflow level
 	// get nothing back: time refills it.
-	b := l.keys.find(key)
-	if b == nil || cost <= 0 {
+	if cost <= 0 {
 		return
 	}
 	c := l.conf.Load()
@@ -213,7 +222,11 @@ func (l *tokenBucket) GiveBack(now int64, key string, cost, taken int64) {
 			worth = min(worth, c.before.worth(cost))
 		}
 	}
-	b.giveBack(worth - max(now-taken, 0))
+	for b := l.keys.live(key); b != nil; b = l.keys.live(key) {
+		if b.giveBack(worth - max(now-taken, 0)) {
+			return
+		}
+	}
 }
 
 // Release has nothing to do: a rate does not count what is in flight.
@@ -234,8 +247,7 @@ func (l *tokenBucket) Settle(now int64, key string, estimate, actual, taken int6
 			}
 			b = &l.keys.overflow
 		}
-		b.Settle(now, &c.rate, estimate, actual, taken)
-		if !b.dead() {
+		if b.owe(now, &c.rate, actual-estimate) {
 			return
 		}
 	}
@@ -247,6 +259,12 @@ func (l *tokenBucket) touch(now int64, key string) *Bucket {
 		return b
 	}
 	return l.first(now, key)
+}
+
+// forward moves the key's TAT to t, never back. A key without a place is let be.
+func (l *tokenBucket) forward(now int64, key string, t int64) {
+	for b := l.touch(now, key); b != nil && !b.forward(t); b = l.touch(now, key) {
+	}
 }
 
 func (l *tokenBucket) Learn(now int64, key string, f Feedback) {
@@ -262,9 +280,7 @@ func (l *tokenBucket) Learn(now int64, key string, f Feedback) {
 	if f.Remaining == 0 {
 		l.pauses.extend(now, key, boundPause(now, f.Reset), c.p.MaxKeys)
 	}
-	if b := l.touch(now, key); b != nil {
-		b.forward(addSat(now, c.rate.full-c.rate.worth(f.Remaining)))
-	}
+	l.forward(now, key, addSat(now, c.rate.full-c.rate.worth(f.Remaining)))
 }
 
 func (l *tokenBucket) Pause(now int64, key string, d time.Duration) {
@@ -278,11 +294,7 @@ func (l *tokenBucket) Pause(now int64, key string, d time.Duration) {
 func (l *tokenBucket) Reset(key string) {
 	if l.parent != nil {
 		// A forgotten key of a fork is a fresh one, not its parent's again.
-		if b := l.keys.find(key); b != nil {
-			b.word.Store(0)
-		} else {
-			l.keys.insert(0, key, func(*Bucket) {})
-		}
+		l.keys.reset(key)
 	} else {
 		l.keys.forget(key)
 	}
@@ -292,9 +304,9 @@ func (l *tokenBucket) Reset(key string) {
 func (l *tokenBucket) Range(now int64, fn func(string, Result, time.Duration) bool) {
 	now = max(now, 0)
 	more := true
-	l.keys.all(func(key string, b *Bucket) bool {
+	l.keys.all(func(key string, word int64) bool {
 		left := l.pauses.left(now, key)
-		if left > 0 || b.word.Load()&tatMask > now {
+		if left > 0 || word&tatMask > now {
 			more = fn(key, l.Peek(now, key, 1), left)
 		}
 		return more
@@ -303,7 +315,7 @@ func (l *tokenBucket) Range(now int64, fn func(string, Result, time.Duration) bo
 		return
 	}
 	l.pauses.all(now, func(key string, left time.Duration) bool {
-		return l.keys.find(key) != nil || fn(key, l.Peek(now, key, 1), left)
+		return l.keys.live(key) != nil || fn(key, l.Peek(now, key, 1), left)
 	})
 }
 
@@ -336,9 +348,7 @@ func (l *tokenBucket) Import(now int64, r Record) {
 	now = max(now, 0)
 	c := l.conf.Load()
 	if r.TAT > now {
-		if b := l.touch(now, r.Key); b != nil {
-			b.forward(min(r.TAT, addSat(now, c.rate.debt())))
-		}
+		l.forward(now, r.Key, min(r.TAT, addSat(now, c.rate.debt())))
 	}
 	if r.Paused > now {
 		if l.parent != nil {
