@@ -136,11 +136,14 @@ func (op *Op) upstreamKey() string {
 	return op.Req.Host
 }
 
+// sharesSlot reports whether op takes no slot of its own at a level.
+func (op *Op) sharesSlot(level int) bool { return op.Nested && level == levelGlobal }
+
 // blockingLocked returns a full gate in op's way, nil for none: the narrowest first.
 func (c *Core) blockingLocked(s *settings, op *Op) *gate {
 	for level := levels - 1; level >= 0; level-- {
 		bound := s.Limits.at(level).Concurrency
-		if bound == 0 {
+		if bound == 0 || op.sharesSlot(level) {
 			continue
 		}
 		if g := c.gates.byKey[level][op.gateKey(level)]; g != nil && g.inFlight >= bound {
@@ -153,7 +156,7 @@ func (c *Core) blockingLocked(s *settings, op *Op) *gate {
 // admitLocked takes op's slots, which are free, and its place as a probe.
 func (c *Core) admitLocked(s *settings, op *Op) {
 	for level := range levels {
-		if s.Limits.at(level).Concurrency > 0 {
+		if s.Limits.at(level).Concurrency > 0 && !op.sharesSlot(level) {
 			g := c.gates.open(level, op.gateKey(level))
 			g.inFlight++
 			op.held[level] = g

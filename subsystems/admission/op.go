@@ -67,6 +67,9 @@ type Op struct {
 	Replayable bool
 	// Idempotent says that doing it twice does no harm.
 	Idempotent bool
+	// Nested says that it runs within another operation of this core, whose global
+	// slot it shares: with one of its own the two could wait for each other.
+	Nested bool
 
 	// Decision is what the policies said about the attempt in hand.
 	Decision policy.Decision
@@ -164,7 +167,7 @@ func (op *Op) Free() {
 		keep.entries = op.entries[:0]
 	}
 	op.progress = keep
-	op.Req, op.Group, op.Replayable, op.Idempotent = policy.Request{}, nil, false, false
+	op.Req, op.Group, op.Replayable, op.Idempotent, op.Nested = policy.Request{}, nil, false, false, false
 	op.Decision.Reset()
 	op.Denial = Denial{}
 	c.ops.Put(op)

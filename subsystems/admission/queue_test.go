@@ -265,3 +265,22 @@ func TestQueuedOnesAreDeniedWhenTheBreakerOpens(t *testing.T) {
 		t.Errorf("level %+v, want the denied one's unit back", p)
 	}
 }
+
+func TestOneWithinAnotherTakesNoGlobalSlot(t *testing.T) {
+	r := newRig(t, func(c *Config) {
+		c.Limits.Global = Limit{Concurrency: 1}
+		c.Limits.PerKey = Limit{Concurrency: 1}
+	})
+	outer := r.op("engine")
+	r.begin(outer, Go)
+	within := r.op("host")
+	within.Nested = true
+	r.begin(within, Go)
+	second := r.op("host")
+	second.Nested = true
+	r.begin(second, Queued) // the slot of its key is its own
+	if woken := r.end(within, policy.Response{Status: 200}); len(woken) != 1 || woken[0] != second {
+		t.Error("the next of the key was not let go")
+	}
+	r.begin(r.op("other"), Queued)
+}
