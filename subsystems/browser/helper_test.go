@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/target"
 	"go.uber.org/goleak"
 )
 
@@ -237,10 +238,31 @@ func site(t *testing.T) *httptest.Server {
 		_, _ = w.Write(make([]byte, 1<<20))
 	})
 	mux.HandleFunc("/never", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	s := httptest.NewServer(mux)
+	return serve(t, mux.ServeHTTP)
+}
+
+func serve(t *testing.T, h http.HandlerFunc) *httptest.Server {
+	t.Helper()
+	s := httptest.NewServer(h)
 	t.Cleanup(func() {
 		s.CloseClientConnections()
 		s.Close()
 	})
 	return s
+}
+
+// pages counts the pages of the browser that the tab is in.
+func (b *tab) pages(t *testing.T) int {
+	t.Helper()
+	targets, err := call(t.Context(), b.in.root, target.GetTargets, target.GetTargetsParams{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, one := range targets.TargetInfos {
+		if one.Type == "page" {
+			n++
+		}
+	}
+	return n
 }
