@@ -79,6 +79,7 @@ func libraries() map[string][]string {
 		"github.com/bmatcuk/doublestar":       {"subsystems/files"},
 		"github.com/google/renameio":          {"host", "extensions/wasm"},
 		"github.com/prometheus/client_golang": {"host", "subsystems"},
+		"github.com/chromedp/cdproto":         {"subsystems/browser"},
 		"github.com/spf13/cobra":              {"cmd"},
 		"github.com/tidwall/gjson":            {"subsystems/api"},
 		"github.com/miekg/dns":                {"subsystems/network"},

@@ -76,10 +76,10 @@ func kindOf(ctx context.Context, err error) string {
 		return load.kind()
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, ErrExpired):
 		return policy.ErrorTimeout
-	case errors.Is(err, ErrCrashed), errors.Is(err, ErrPageCrashed):
-		return policy.ErrorReset
 	case errors.Is(err, ErrLaunch):
 		return policy.ErrorRefused
+	case errors.Is(err, ErrCrashed), errors.Is(err, ErrPageCrashed):
+		return policy.ErrorReset
 	case errors.Is(err, ErrTooLarge):
 		return policy.ErrorTooLarge
 	}

@@ -87,11 +87,22 @@ func (b *logBuffer) String() string {
 	return b.buf.String()
 }
 
+// shortDir is a folder whose name leaves room for the sockets of browsers.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "gb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
 func newRig(t *testing.T, change func(*Config)) *rig {
 	t.Helper()
 	r := &rig{t: t, rec: &recorder{}, log: &logBuffer{}}
 	c := DefaultConfig()
-	c.Dir, c.Launcher = t.TempDir(), r.rec
+	c.Dir, c.Launcher = shortDir(t), r.rec
 	c.LaunchTimeout, c.PingTimeout = patience, patience
 	c.Log = slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	c.Admission.MaxAttempts = 1

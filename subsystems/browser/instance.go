@@ -122,11 +122,23 @@ func (in *instance) withOutput(err error) error {
 	case <-in.proc.Done():
 	case <-time.After(outputGrace):
 	}
-	lines := strings.Split(strings.TrimSpace(in.proc.Output()), "\n")
-	if last := lines[len(lines)-1]; last != "" {
-		return fmt.Errorf("%w; it said: %s", err, shortened(last))
+	if said := lastWords(in.proc.Output()); said != "" {
+		return fmt.Errorf("%w; it said: %s", err, said)
 	}
 	return err
+}
+
+// lastWords is the line of a browser's output that tells most about its end.
+func lastWords(output string) string {
+	lines := strings.Split(strings.TrimSpace(output), "\n")
+	best := lines[len(lines)-1]
+	for _, line := range lines {
+		if strings.Contains(line, ":FATAL:") {
+			best = line
+		}
+	}
+	const longest = 400
+	return best[:min(len(best), longest)]
 }
 
 // outputGrace is how long the last output of a process that ended is waited for.
@@ -136,7 +148,7 @@ const outputGrace = time.Second
 func environment(profile string, more []string) []string {
 	return append([]string{
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8",
-		"HOME=" + profile, "TMPDIR=" + profile + "/tmp", "XDG_RUNTIME_DIR=" + profile + "/tmp",
+		"HOME=" + profile, "TMPDIR=" + tempOf(profile), "XDG_RUNTIME_DIR=" + tempOf(profile),
 		"DBUS_SESSION_BUS_ADDRESS=disabled:",
 	}, more...)
 }
@@ -182,7 +194,7 @@ func (p *Pool) watch(in *instance) {
 		p.log.Warn("a browser was not cleared up", "pid", in.pid(), "error", err)
 	}
 	if !wanted {
-		p.log.Warn("a browser ended by itself", "pid", in.pid(), "engine", string(in.kind.engine), "tabs", tabs, "error", cause, "said", shortened(strings.TrimSpace(in.proc.Output())))
+		p.log.Warn("a browser ended that was wanted", "pid", in.pid(), "engine", string(in.kind.engine), "tabs", tabs, "error", cause, "said", lastWords(in.proc.Output()))
 	}
 	p.mu.Lock()
 	delete(p.instances, in.id)

@@ -86,7 +86,7 @@ func TestNothingIsLaunchedOrWrittenBeforeItIsNeeded(t *testing.T) {
 }
 
 func TestSweepSparesTheLiving(t *testing.T) {
-	root := t.TempDir()
+	root := shortDir(t)
 	living := &profiles{root: root}
 	dir, err := living.make()
 	if err != nil {
@@ -114,6 +114,13 @@ func TestSweepSparesTheLiving(t *testing.T) {
 	}
 	if n, err := other.sweep(); n != 0 || err != nil {
 		t.Errorf("after its end %d were left: %v", n, err)
+	}
+}
+
+func TestRootThatIsTooLongIsRefused(t *testing.T) {
+	root := filepath.Join(t.TempDir(), strings.Repeat("x", 60))
+	if _, err := (&profiles{root: root}).make(); err == nil || !strings.Contains(err.Error(), "browser.dir") {
+		t.Errorf("%v", err)
 	}
 }
 

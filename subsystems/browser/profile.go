@@ -1,6 +1,8 @@
 package browser
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -108,6 +110,16 @@ func inUse(dir string) bool {
 	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil
 }
 
+// A browser makes a socket in its temporary folder, and ends if the path of that is
+// too long for one.
+const (
+	maxSocket  = 107
+	socketRoom = len("/org.chromium.Chromium.XXXXXX/SingletonSocket")
+)
+
+// tempOf is the temporary folder of the browser with this profile.
+func tempOf(profile string) string { return filepath.Join(profile, "t") }
+
 // make makes a new empty profile.
 func (p *profiles) make() (string, error) {
 	p.mu.Lock()
@@ -117,7 +129,10 @@ func (p *profiles) make() (string, error) {
 	}
 	p.next++
 	dir := filepath.Join(p.dir, strconv.Itoa(p.next))
-	if err := os.MkdirAll(filepath.Join(dir, "tmp"), 0o700); err != nil {
+	if n := len(tempOf(dir)) + socketRoom; n > maxSocket {
+		return "", fmt.Errorf("make a profile: %s is %d bytes too long: a browser keeps a socket below it; set browser.dir to a shorter one", p.root, n-maxSocket)
+	}
+	if err := os.MkdirAll(tempOf(dir), 0o700); err != nil {
 		return "", fmt.Errorf("make a profile: %w", err)
 	}
 	return dir, nil
@@ -139,8 +154,10 @@ func (p *profiles) beginLocked() error {
 		return err
 	}
 	defer root.Close()
-	dir, err := os.MkdirTemp(p.root, poolPrefix)
-	if err != nil {
+	var id [4]byte
+	_, _ = rand.Read(id[:]) // it never fails
+	dir := filepath.Join(p.root, poolPrefix+hex.EncodeToString(id[:]))
+	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
 	lock, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o600)
