@@ -90,7 +90,7 @@ func (b *logBuffer) String() string {
 // shortDir is a folder whose name leaves room for the sockets of browsers.
 func shortDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "gb")
+	dir, err := os.MkdirTemp("/tmp", "gb") //nolint:usetesting // that one's name is too long
 	if err != nil {
 		t.Fatal(err)
 	}

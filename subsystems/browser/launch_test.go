@@ -55,7 +55,7 @@ func TestLaunchFailuresSayWhy(t *testing.T) {
 			if n := r.profiles.count(); n != 0 {
 				t.Errorf("%d profiles are left", n)
 			}
-			if c.want == ErrLaunch && r.Health() == nil {
+			if errors.Is(c.want, ErrLaunch) && r.Health() == nil {
 				t.Error("it is healthy")
 			}
 		})

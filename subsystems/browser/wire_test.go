@@ -27,7 +27,7 @@ func TestMessagesAreReadWithinTheirBound(t *testing.T) {
 		for {
 			text, large, err := readMessage(r, nil, 100)
 			if err != nil {
-				if err != io.EOF {
+				if !errors.Is(err, io.EOF) {
 					t.Errorf("%s: %v", name, err)
 				}
 				break
