@@ -1,0 +1,130 @@
+package sim
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/gaia-host/gaia/host/experiment/upstream"
+)
+
+// Outcome is what happened in one replica. Counts are of requests that arrived after
+// the warm-up, and of attempts that started after it.
+type Outcome struct {
+	Offered   uint64 // requests that callers meant to send, each counted once
+	Good      uint64 // answered well within the caller's patience
+	Denied    uint64 // ended by a denial of gaia's own
+	Throttled uint64 // ended by a 429 of the upstream
+	Failed    uint64 // ended by another failure of the upstream
+	Left      uint64 // ended by the caller's patience
+	Pending   uint64 // not ended when the run was
+
+	Attempts     uint64 // sent to upstreams
+	Refused      uint64 // of them answered 429
+	Denials      uint64 // by gaia, those tried again included
+	CallerTries  uint64 // operations begun, caller's retries included
+	Wasted       uint64 // answers to callers that had left
+	PolicyFaults uint64
+
+	Wait    *hdrhistogram.Histogram // us held before the attempt that counted, of good requests
+	Latency *hdrhistogram.Histogram // us from arrival to the good answer
+	Series  Series
+	Keys    []Key
+	Ups     []upstream.Stats // of the whole run
+	UpQuota []float64        // per upstream: units let through by its first limit over what it allows
+	MaxIn   int              // most attempts that started within Window
+	Window  time.Duration
+
+	// Little's law, after the warm-up: the mean number of requests in the system, from
+	// the number at each moment, and from the time that each one spent there.
+	MeanInSystem, MeanBySojourn float64
+
+	Measured time.Duration // from the warm-up to the end
+	Events   uint64
+}
+
+// Key is what one key got.
+type Key struct {
+	Offered, Good uint64
+	Starved       time.Duration // longest time from an unserved arrival to the next good answer
+
+	since int64 // of the first arrival since the last good answer, 0 none
+}
+
+// Series are numbers over time, one of each in a step.
+type Series struct {
+	Step                                               time.Duration
+	Offered, Admitted, Good, Refused, Denied, InSystem []float64
+	Queue                                              [][]float64 // per upstream, the longest in the step
+	Wait                                               []float64   // s, summed over the good answers of the step
+}
+
+const maxSteps = 600
+
+func newSeries(d time.Duration, upstreams int) Series {
+	step := time.Second
+	for d/step > maxSteps {
+		step *= 2
+	}
+	n := int((d + step - 1) / step)
+	s := Series{Step: step}
+	for _, p := range []*[]float64{&s.Offered, &s.Admitted, &s.Good, &s.Refused, &s.Denied, &s.InSystem, &s.Wait} {
+		*p = make([]float64, n)
+	}
+	s.Queue = make([][]float64, upstreams)
+	for i := range s.Queue {
+		s.Queue[i] = make([]float64, n)
+	}
+	return s
+}
+
+// newHistogram counts microseconds, up to an hour, with three digits.
+func newHistogram() *hdrhistogram.Histogram {
+	return hdrhistogram.New(1, int64(time.Hour/time.Microsecond), 3)
+}
+
+func record(h *hdrhistogram.Histogram, d int64) {
+	us := min(max(d/int64(time.Microsecond), 0), h.HighestTrackableValue())
+	_ = h.RecordValue(us) // in range
+}
+
+// window finds the most events within a sliding length of time.
+type window struct {
+	length int64
+	at     []int64 // a ring of the times within the length
+	head   int
+	n      int
+	most   int
+}
+
+func (w *window) add(now int64) {
+	for w.n > 0 && now-w.at[w.head] >= w.length {
+		w.head = (w.head + 1) % len(w.at)
+		w.n--
+	}
+	if w.n == len(w.at) {
+		grown := make([]int64, max(64, 2*len(w.at)))
+		for i := range w.n {
+			grown[i] = w.at[(w.head+i)%len(w.at)]
+		}
+		w.at, w.head = grown, 0
+	}
+	w.at[(w.head+w.n)%len(w.at)] = now
+	w.n++
+	w.most = max(w.most, w.n)
+}
+
+// littleTolerance is how far the two counts of Little's law may lie apart: they are
+// sums of the same integers in another order.
+const littleTolerance = 1e-9
+
+// CheckLittle holds the run against Little's law.
+func (o *Outcome) CheckLittle() error {
+	a, b := o.MeanInSystem, o.MeanBySojourn
+	if math.Abs(a-b) > littleTolerance*max(a, b, 1) {
+		return fmt.Errorf("the run breaks Little's law: %v requests in the system by count, %v by their times", a, b)
+	}
+	return nil
+}

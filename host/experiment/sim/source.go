@@ -1,0 +1,174 @@
+package sim
+
+import (
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"time"
+)
+
+// source is a scenario at work. What it draws depends on the seed, the replica and
+// the scenario's name alone, so every strategy meets the same requests.
+type source struct {
+	rng   *rand.Rand
+	seed  uint64
+	at    int64 // of the next arrivals; done: there are none
+	n     int   // how many at once
+	row   Row   // the next recorded one
+	done  bool
+	count uint64
+	keys  []int32 // of KeyNames, in the run
+	users []user
+}
+
+// user is one caller of a closed loop, with draws of its own: in which order users
+// come depends on the strategy.
+type user struct {
+	rng   *rand.Rand
+	count uint64
+}
+
+// maxKeys bounds the keys of one run.
+const maxKeys = 1_000_000
+
+func (r *run) addSource(i int32) error {
+	sc := &r.c.Scenarios[i]
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(sc.Name)) // it cannot fail
+	seed := h.Sum64() ^ r.c.Seed*0x9e3779b97f4a7c15 ^ r.c.Replica
+	s := source{seed: seed, rng: rand.New(rand.NewPCG(r.c.Seed+r.c.Replica, h.Sum64()))}
+	for _, name := range sc.KeyNames {
+		k, err := r.keyOf(name)
+		if err != nil {
+			return err
+		}
+		s.keys = append(s.keys, k)
+	}
+	s.done = sc.Users > 0
+	for u := range sc.Users {
+		s.users = append(s.users, user{rng: rand.New(rand.NewPCG(seed, uint64(u)))})
+	}
+	r.sources = append(r.sources, s)
+	for u := range sc.Users {
+		r.push(event{at: r.c.Start + int64(sc.From) + r.thinkTime(i, int32(u)), kind: think, call: i, epoch: uint32(u)})
+	}
+	r.advance(i)
+	return nil
+}
+
+func (r *run) keyOf(name string) (int32, error) {
+	if k, ok := r.byName[name]; ok {
+		return k, nil
+	}
+	if len(r.names) >= maxKeys {
+		return 0, fmt.Errorf("more than %d keys", maxKeys)
+	}
+	k := int32(len(r.names))
+	r.names = append(r.names, name)
+	r.o.Keys = append(r.o.Keys, Key{})
+	r.byName[name] = k
+	return k, nil
+}
+
+// advance finds a source's next arrivals.
+func (r *run) advance(i int32) {
+	s, sc := &r.sources[i], &r.c.Scenarios[i]
+	if s.done {
+		return
+	}
+	var at int64
+	ok := false
+	switch {
+	case sc.Rows != nil:
+		if s.row, ok = sc.Rows.Next(); ok {
+			at, s.n = s.row.At, 1
+		}
+	case sc.Process != nil:
+		at, s.n, ok = sc.Process.Next(s.rng)
+	}
+	s.at = r.c.Start + int64(sc.From) + at
+	s.done = !ok || sc.Until > 0 && s.at >= r.c.Start+int64(sc.Until)
+}
+
+// nextSource is the source whose arrivals come first, -1 for none.
+func (r *run) nextSource() int32 {
+	first := int32(-1)
+	for i := range r.sources {
+		if s := &r.sources[i]; !s.done && (first < 0 || s.at < r.sources[first].at) {
+			first = int32(i)
+		}
+	}
+	return first
+}
+
+// offer takes what a source offers now.
+func (r *run) offer(src int32) error {
+	s, sc := &r.sources[src], &r.c.Scenarios[src]
+	for range s.n {
+		i, err := r.newCall(src, -1)
+		if err != nil {
+			return err
+		}
+		c := r.calls[i]
+		s.count++
+		c.id = s.seed + s.count
+		if sc.Rows == nil {
+			r.draw(s.rng, src, c)
+		} else if err := r.fromRow(s, c); err != nil {
+			return err
+		}
+		r.arrive(i)
+	}
+	r.advance(src)
+	return nil
+}
+
+// draw makes up a request.
+func (r *run) draw(rng *rand.Rand, src int32, c *call) {
+	s, sc := &r.sources[src], &r.c.Scenarios[src]
+	c.key = s.keys[min(int(sc.Keys.At(rng.Float64())), len(s.keys)-1)]
+	c.cost = max(1, int64(sc.Cost.At(rng.Float64())+0.5))
+	c.service, c.tenant = rng.Float64(), sc.Tenant
+}
+
+// fromRow takes a recorded request.
+func (r *run) fromRow(s *source, c *call) (err error) {
+	if c.key, err = r.keyOf(s.row.Key); err != nil {
+		return err
+	}
+	c.cost, c.tenant, c.service = max(1, s.row.Cost), s.row.Tenant, s.row.Service
+	if c.service < 0 {
+		c.service = s.rng.Float64()
+	}
+	return nil
+}
+
+// userArrives sends the next request of a user, who is told by the event's epoch.
+func (r *run) userArrives(src int32, u int32) error {
+	sc := &r.c.Scenarios[src]
+	if sc.Until > 0 && r.now >= r.c.Start+int64(sc.Until) {
+		return nil
+	}
+	i, err := r.newCall(src, u)
+	if err != nil {
+		return err
+	}
+	c, who := r.calls[i], &r.sources[src].users[u]
+	who.count++
+	c.id = r.sources[src].seed + uint64(u)<<32 + who.count
+	r.draw(who.rng, src, c)
+	r.arrive(i)
+	return nil
+}
+
+func (r *run) thinkTime(src, u int32) int64 {
+	sc := &r.c.Scenarios[src]
+	return int64(sc.Think.At(r.sources[src].users[u].rng.Float64()) * float64(time.Millisecond))
+}
+
+// thinks plans a user's next request. At once would be for ever at one time, where
+// requests are denied at once: a user takes a microsecond at least.
+func (r *run) thinks(src, u int32) {
+	at := r.now + max(r.thinkTime(src, u), int64(time.Microsecond))
+	r.push(event{at: at, kind: think, call: src, epoch: uint32(u)})
+}
