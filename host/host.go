@@ -20,6 +20,7 @@ import (
 	"github.com/gaia-host/gaia/host/generation"
 	"github.com/gaia-host/gaia/host/work"
 	"github.com/gaia-host/gaia/subsystems/api"
+	"github.com/gaia-host/gaia/subsystems/network"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -57,6 +58,7 @@ type Host struct {
 	policies *generation.Manager
 	parts    []part // the subsystems, in the order of their start
 	sources  []metrics.Source
+	network  *network.Coordinator
 	api      *api.Pool
 	gateway  *gateway.Server
 	work     *work.Server

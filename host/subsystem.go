@@ -41,6 +41,7 @@ func (p *part) name() string { return p.Schema().Subsystem() }
 // each other: they start so and stop in reverse.
 func (h *Host) makers() []func(*config.Config) (part, error) {
 	return []func(*config.Config) (part, error){
+		h.newNetwork, // the pool dials with it
 		h.newAPI,
 	}
 }

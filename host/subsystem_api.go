@@ -22,7 +22,7 @@ func (h *Host) newAPI(cfg *config.Config) (part, error) {
 		subsystem: h.api,
 		check:     func(cfg *config.Config) error { c := h.apiConfig(cfg); return c.Check() },
 		apply:     func(cfg *config.Config) error { return h.api.SetConfig(h.apiConfig(cfg)) },
-		actions:   work.API(work.APIConfig{Pool: h.api, Profile: workProfile, Route: h.routeGroup}),
+		actions:   work.API(work.APIConfig{Pool: h.api, Profile: workProfile, Route: h.routeGroup, Refused: work.RefusedTarget}),
 	}, nil
 }
 
@@ -30,9 +30,11 @@ func (h *Host) newAPI(cfg *config.Config) (part, error) {
 func (h *Host) apiConfig(cfg *config.Config) api.Config {
 	a := cfg.API
 	profile := api.Profile{CAFile: a.CAFile, InsecureSkipVerify: a.InsecureSkipVerify, DisableHTTP2: !a.HTTP2}
+	guarded := profile
+	guarded.Dialer = h.network.Within().Guarded()
 	return api.Config{
 		Admission: apiAdmission(cfg), Slot: &h.slot, Clock: h.clock, Log: h.log.With("subsystem", policy.SubsystemAPI),
-		Profiles:    map[string]api.Profile{"": profile, workProfile: profile},
+		Profiles: map[string]api.Profile{"": profile, workProfile: guarded}, Dialer: h.network.Within(),
 		DialTimeout: a.DialTimeout.Std(), HeaderTimeout: a.HeaderTimeout.Std(), TotalTimeout: a.TotalTimeout.Std(),
 		IdleConnTimeout: a.IdleConnTimeout.Std(), MaxIdleConnsPerHost: a.MaxIdleConnsPerHost, MaxConnsPerHost: a.MaxConnsPerHost,
 		MaxResponseBody: int64(a.MaxResponseBody), ReplayMax: int64(a.ReplayMax),

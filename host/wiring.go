@@ -67,7 +67,7 @@ func whenFull(name string) limit.Full {
 func gatewayConfig(cfg *config.Config, routes []gateway.Route, pool *api.Pool, clock func() int64, log *slog.Logger) gateway.Config {
 	g := cfg.Gateway
 	return gateway.Config{
-		Listen: cfg.Listen, Routes: routes, Pool: pool, ForwardProxy: g.ForwardProxy, AllowedHosts: cfg.AllowedHosts,
+		Listen: cfg.Listen, Routes: routes, Pool: pool, ForwardProxy: g.ForwardProxy, ForwardProfile: forwardProfile(cfg.Listen), AllowedHosts: cfg.AllowedHosts,
 		MaxHeaderBytes: int(g.MaxHeaderBytes), ReadHeaderTimeout: g.ReadHeaderTimeout.Std(), IdleTimeout: g.IdleTimeout.Std(),
 		MaxRequestBody: int64(g.MaxRequestBody), Log: log.With("part", "gateway"), Clock: clock,
 	}

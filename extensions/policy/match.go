@@ -24,10 +24,13 @@ type pattern struct {
 // Matches reports whether the policy wants to be asked about r.
 func (m *Match) Matches(r *Request) bool {
 	if m.any == nil {
-		return true
+		return !r.Part
 	}
 	for i := range m.any {
 		rule := &m.any[i]
+		if r.Part && rule.subsystem == nil {
+			continue
+		}
 		if rule.subsystem.match(r.Subsystem) && rule.host.match(r.Host) && rule.path.match(r.Path) &&
 			rule.method.match(r.Method) && rule.tenant.match(r.Tenant) {
 			return true

@@ -57,6 +57,9 @@ type Request struct {
 	Size      int64 // bytes of the body, -1 unknown
 	Now       int64 // when it is asked
 	Deadline  int64 // when the caller gives up, 0 never
+	// Part says that it is a part of another operation, whose policies were asked: a
+	// connection for a request. Only those are asked whose match names the subsystem.
+	Part bool
 
 	Header Lookup // nil: no fields
 	Body   Lookup // nil: no scalars were asked for

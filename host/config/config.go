@@ -75,6 +75,7 @@ type Config struct {
 	// Targets are what a subsystem is to achieve, by subsystem; /health judges them.
 	Targets map[string]Target `koanf:"targets"`
 	API     API               `koanf:"api"`
+	Network Network           `koanf:"network"`
 	Gateway Gateway           `koanf:"gateway"`
 }
 
@@ -307,6 +308,7 @@ func Default() *Config {
 				HalfOpen:     DefaultBreakerHalfOpen,
 			},
 		},
+		Network: DefaultNetwork(),
 		Gateway: Gateway{
 			MaxHeaderBytes:    DefaultMaxHeaderBytes,
 			ReadHeaderTimeout: DefaultReadHeaderTimeout,

@@ -71,6 +71,7 @@ func (v *validator) config(c *Config) {
 		v.target(c.Targets[name], name)
 	}
 	v.api(&c.API)
+	v.network(&c.Network)
 	if c.Gateway.MaxHeaderBytes < KiB && c.Gateway.MaxHeaderBytes >= 0 {
 		v.fail([]string{"gateway", "max_header_bytes"}, "must be at least 1KiB")
 	}

@@ -107,6 +107,8 @@ func (x *exchange) upstreamFailed(kind string, err error) *problem {
 		p.status, p.kind, p.title = http.StatusGatewayTimeout, problemTimeout, "the upstream is late"
 	case policy.ErrorRefused:
 		p.title = "the upstream cannot be reached"
+	case policy.ErrorDenied: // by the network, where no denial explains it
+		p.status, p.kind, p.title = http.StatusForbidden, problemRefused, "the target is refused"
 	case policy.ErrorTooLarge:
 		p.title = "the upstream's answer is too large"
 	}

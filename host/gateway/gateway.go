@@ -27,6 +27,8 @@ type Config struct {
 	Pool   *api.Pool // sends the requests; it outlives the Server
 	// ForwardProxy serves absolute-form requests and CONNECT. Live.
 	ForwardProxy bool
+	// ForwardProfile is the pool's profile for their targets; "" is the routes'.
+	ForwardProfile string
 	// AllowedHosts are values of Host, with or without a port, that routes answer to
 	// besides loopback, the listen address and the hosts of routes. Live.
 	AllowedHosts []string
@@ -45,6 +47,7 @@ type Config struct {
 // once.
 type Server struct {
 	pool  *api.Pool
+	outer string // the profile of forward requests
 	log   *slog.Logger
 	clock func() int64
 	live  atomic.Pointer[settings]
@@ -83,7 +86,7 @@ func New(c Config) (*Server, error) {
 	if c.Pool == nil {
 		return nil, errors.New("gateway: a Config without a Pool")
 	}
-	s := &Server{pool: c.Pool, log: c.Log, clock: c.Clock, listen: c.Listen, active: inFlight{idle: make(chan struct{})}}
+	s := &Server{pool: c.Pool, outer: c.ForwardProfile, log: c.Log, clock: c.Clock, listen: c.Listen, active: inFlight{idle: make(chan struct{})}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

@@ -27,6 +27,7 @@ const (
 	problemLoop        = "loop"
 	problemTimeout     = "timeout"
 	problemUnavailable = "unavailable"
+	problemRefused     = "refused"
 )
 
 // problem is an answer of gaia's own, by RFC 9457.

@@ -126,7 +126,7 @@ func (x *exchange) forward() *problem {
 	if x.s.self.Load().has(authority(u)) {
 		return loopProblem("the target " + quoted(u.Host))
 	}
-	x.call.Key = keyOf(u.Host, "80")
+	x.call.Key, x.call.Profile = keyOf(u.Host, "80"), x.s.outer
 	x.url.Scheme, x.url.Host = "http", u.Host
 	path, query, asked := splitTarget(absolutePath(x.r.RequestURI))
 	plain := u.Path

@@ -39,7 +39,7 @@ func (x *exchange) connect() {
 		return
 	}
 	c := &x.call
-	c.Key = keyOf(host+":"+port, "443")
+	c.Key, c.Profile = keyOf(host+":"+port, "443"), x.s.outer
 	x.url.Scheme, x.url.Host = "https", c.Key
 	c.Method, c.URL, c.Header = http.MethodConnect, &x.url, x.r.Header
 	c.Tenant, c.Priority, c.HasPriority, c.Cost = x.steer.tenant, x.steer.priority, x.steer.hasPriority, x.steer.cost

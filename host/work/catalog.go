@@ -6,5 +6,6 @@ package work
 func Catalog() []Subsystem {
 	return []Subsystem{
 		API(APIConfig{}),
+		Network(NetworkConfig{}),
 	}
 }

@@ -92,11 +92,6 @@ func (cs *conns) dialWith(d Dialer) func(ctx context.Context, network, addr stri
 	}
 }
 
-// dial opens a connection with the pool's dialer.
-func (cs *conns) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	return cs.track(ctx, cs.dialer, network, addr)
-}
-
 // track opens a connection within the dial timeout.
 func (cs *conns) track(ctx context.Context, dialer Dialer, network, addr string) (net.Conn, error) {
 	var cancel context.CancelFunc

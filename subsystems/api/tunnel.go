@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -32,6 +33,9 @@ func (p *Pool) Admit(ctx context.Context, c *Call) (*Lease, error) {
 	c.Result = Result{}
 	if c.URL == nil || (c.URL.Host == "" && c.Group == nil) {
 		return nil, &Error{policy.ErrorOther, errURL}
+	}
+	if _, ok := p.transports[c.Profile]; !ok {
+		return nil, fmt.Errorf("%w %q", ErrProfile, c.Profile)
 	}
 	if c.Timeout > 0 {
 		var cancel context.CancelFunc
@@ -86,7 +90,7 @@ func (l *Lease) dial(ctx context.Context, c *Call) (net.Conn, error) {
 	if i := l.op.Upstream(); i >= 0 && c.Group != nil {
 		target = c.Group.Upstream(i).URL
 	}
-	return l.pool.conns.dial(ctx, "tcp", dialAddr(target))
+	return l.pool.transports[c.Profile].DialContext(ctx, "tcp", dialAddr(target))
 }
 
 // dialAddr is a URL's host with its port, 443 where nothing says otherwise.

@@ -20,18 +20,28 @@ var ErrNetwork = errors.New("network: only tcp, tcp4 and tcp6 are dialled")
 
 // Dialer is a view of a Coordinator.
 type Dialer struct {
-	n       *Coordinator
-	guarded bool
+	n             *Coordinator
+	guarded, part bool
 }
+
+// Within dials for operations of other subsystems, which have asked the policies:
+// a connection is a part of them, and only policies are asked whose match names the
+// subsystem network. Limits hold as they do for all.
+func (n *Coordinator) Within() *Dialer { return &Dialer{n: n, part: true} }
 
 // Guarded dials for targets that somebody other than the operator named: only
 // addresses that are public, or in AllowRanges, are reached. The address is checked
 // that is then dialled, so a name that changes meanwhile gains nothing.
-func (n *Coordinator) Guarded() *Dialer { return &Dialer{n, true} }
+func (n *Coordinator) Guarded() *Dialer { return &Dialer{n: n, guarded: true} }
 
-// DialContext is Coordinator.DialContext behind the guard.
+// Guarded is d behind the guard.
+func (d *Dialer) Guarded() *Dialer { return &Dialer{d.n, true, d.part} }
+
+// DialContext is Coordinator.DialContext by the rules of the view.
 func (d *Dialer) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
-	return d.n.dial(ctx, network, addr, d.guarded, nil)
+	t, err := d.n.target(network, addr, d.guarded)
+	t.part = d.part
+	return d.n.dial(ctx, t, err, nil)
 }
 
 // DialContext opens a connection to addr, HOST:PORT, over tcp, tcp4 or tcp6, when
@@ -39,7 +49,8 @@ func (d *Dialer) DialContext(ctx context.Context, network, addr string) (net.Con
 // closes the connection. An error is a *admission.DeniedError, the context's, or a
 // *net.OpError about the addresses that were tried.
 func (n *Coordinator) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
-	return n.dial(ctx, network, addr, false, nil)
+	t, err := n.target(network, addr, false)
+	return n.dial(ctx, t, err, nil)
 }
 
 // Timing is what the parts of a dial took.
@@ -54,19 +65,20 @@ type Timing struct {
 
 // Check dials like DialContext, closes the connection and tells what it took.
 func (n *Coordinator) Check(ctx context.Context, network, addr string, guarded bool) (Timing, error) {
-	var t Timing
-	c, err := n.dial(ctx, network, addr, guarded, &t)
+	var took Timing
+	t, err := n.target(network, addr, guarded)
+	c, err := n.dial(ctx, t, err, &took)
 	if err != nil {
-		return t, err
+		return took, err
 	}
-	return t, c.Close()
+	return took, c.Close()
 }
 
 // target is what is dialled.
 type target struct {
 	network, host, key string
 	port               uint16
-	guarded            bool
+	guarded, part      bool
 }
 
 func (n *Coordinator) target(network, addr string, guarded bool) (target, error) {
@@ -105,13 +117,13 @@ func keyOf(host, port string) string {
 	return host
 }
 
-func (n *Coordinator) dial(ctx context.Context, network, addr string, guarded bool, took *Timing) (net.Conn, error) {
-	t, err := n.target(network, addr, guarded)
-	if err != nil {
-		return nil, &net.OpError{Op: "dial", Net: network, Err: err}
+// dial opens a connection to t, unless there was an error in naming it.
+func (n *Coordinator) dial(ctx context.Context, t target, err error, took *Timing) (net.Conn, error) {
+	if err == nil && !n.enter() {
+		err = net.ErrClosed
 	}
-	if !n.enter() {
-		return nil, &net.OpError{Op: "dial", Net: network, Err: net.ErrClosed}
+	if err != nil {
+		return nil, &net.OpError{Op: "dial", Net: t.network, Err: err}
 	}
 	defer n.wg.Done()
 	ctx, cancel := context.WithCancel(ctx)
@@ -124,9 +136,8 @@ func (n *Coordinator) dial(ctx context.Context, network, addr string, guarded bo
 	if took == nil {
 		took = &Timing{}
 	}
-	op := n.core.NewOp()
-	op.Req.Action, op.Req.Key, op.Req.Host, op.Req.Size = "connect", t.key, t.key, 0
-	op.Replayable = true // where a policy wants it again
+	op := n.newOp(ctx, "connect", t.key)
+	op.Req.Part = t.part
 	began := n.clock()
 	err = n.driver.Admit(ctx, op)
 	took.Held = time.Duration(n.clock() - began)
@@ -148,7 +159,7 @@ func (n *Coordinator) dial(ctx context.Context, network, addr string, guarded bo
 				if errors.As(failed, &op) {
 					return nil, failed
 				}
-				return nil, &net.OpError{Op: "dial", Net: network, Err: failed}
+				return nil, &net.OpError{Op: "dial", Net: t.network, Err: failed}
 			}
 			return c, nil
 		}

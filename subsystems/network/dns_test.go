@@ -32,15 +32,8 @@ func startNameServer(t testing.TB, answer func(network string, q *dns.Msg) *dns.
 	t.Helper()
 	s := &nameServer{}
 	s.set(answer)
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	pc, ln := listenBoth(t)
 	s.addr = pc.LocalAddr().String()
-	ln, err := net.Listen("tcp", s.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var wg sync.WaitGroup
 	t.Cleanup(wg.Wait) // the last of the cleanups
 	for _, server := range []*dns.Server{{PacketConn: pc}, {Listener: ln}} {
@@ -65,6 +58,23 @@ func startNameServer(t testing.TB, answer func(network string, q *dns.Msg) *dns.
 		t.Cleanup(func() { _ = server.Shutdown() })
 	}
 	return s
+}
+
+// listenBoth takes a port that is free for UDP and for TCP.
+func listenBoth(t testing.TB) (net.PacketConn, net.Listener) {
+	t.Helper()
+	for range 100 {
+		pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ln, err := net.Listen("tcp", pc.LocalAddr().String()); err == nil {
+			return pc, ln
+		}
+		_ = pc.Close()
+	}
+	t.Fatal("no port is free for UDP and TCP")
+	return nil, nil
 }
 
 func (s *nameServer) set(answer func(network string, q *dns.Msg) *dns.Msg) { s.answer.Store(&answer) }

@@ -1,12 +1,21 @@
 package network
 
 import (
-	"errors"
 	"net/netip"
+
+	"github.com/gaia-host/gaia/subsystems/admission"
 )
 
-// ErrPrivate is the error of a guarded dial to an address that is not public.
-var ErrPrivate = errors.New("network: the address is not public")
+// ErrPrivate is the error of a guarded dial to an address that is not public. It is
+// an admission.ErrDenied too: nothing was sent, and it is no fault of the target.
+var ErrPrivate error = refusal("network: the address is not public")
+
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+
+// Unwrap returns admission.ErrDenied.
+func (refusal) Unwrap() error { return admission.ErrDenied }
 
 // notPublic are the ranges that a guarded dial does not reach: the registries of
 // special-purpose addresses of IANA for IPv4 and IPv6.

@@ -143,7 +143,8 @@ func (p *proxy) dial(ctx context.Context, network, addr string) (net.Conn, error
 	if p.isSelf(addr) {
 		return nil, errLoop
 	}
-	return p.n.dial(ctx, network, addr, p.guarded, nil)
+	t, err := p.n.target(network, addr, p.guarded)
+	return p.n.dial(ctx, t, err, nil)
 }
 
 var errLoop = errors.New("the target is this proxy")

@@ -65,9 +65,7 @@ func (n *Coordinator) Resolve(ctx context.Context, host string) (Answer, error) 
 	if err != nil {
 		return Answer{}, err
 	}
-	op := n.core.NewOp()
-	op.Req.Action, op.Req.Key, op.Req.Host, op.Req.Size = "resolve", name, name, 0
-	op.Replayable = true // where a policy wants it again
+	op := n.newOp(ctx, "resolve", name)
 	err = n.driver.Admit(ctx, op)
 	for {
 		if err != nil {
