@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"time"
 
 	"github.com/dop251/goja"
 	"golang.org/x/net/http/httpguts"
@@ -98,6 +99,25 @@ func (g *guest) newRef() *decisionRef {
 	g.refs = g.refs[1:]
 	r.g, r.seq = g, g.seq
 	return g.makeRef(r)
+}
+
+// plainRef returns the ref of a decision that has no more than an action, a status and a
+// time. The same one gives the same ref: who kept it kept just that.
+func (g *guest) plainRef(a policy.Action, status int, after, delay time.Duration) *decisionRef {
+	for _, r := range g.plain {
+		if r != nil && r.d.Action == a && r.d.Status == status && r.d.RetryAfter == after && r.d.Delay == delay && !g.loading {
+			r.seq = g.seq
+			g.lastRef = r
+			return r
+		}
+	}
+	r := g.newRef()
+	r.d.Action, r.d.Status, r.d.RetryAfter, r.d.Delay = a, status, after, delay
+	if !g.loading {
+		g.plain[g.plainAt%len(g.plain)] = r
+		g.plainAt++
+	}
+	return r
 }
 
 func (g *guest) makeRef(r *decisionRef) *decisionRef {
@@ -354,51 +374,50 @@ func (g *guest) wordAllow(fc goja.FunctionCall) goja.Value {
 }
 
 func (g *guest) wordDeny(fc goja.FunctionCall) goja.Value {
-	r := g.newRef()
-	r.d.Action = policy.ActionDeny
+	status := 0
 	if v := fc.Argument(0); !isNil(v) {
 		n, err := toInt(v, policy.MinStatus, policy.MaxStatus)
 		if err != nil {
 			panic(g.typeError("deny(status): %v", err))
 		}
-		r.d.Status = int(n)
+		status = int(n)
 	}
-	switch v := fc.Argument(1); {
-	case isNil(v):
-	case isNumber(v):
-		g.denyAfter(r, v)
-	default:
-		if _, ok := v.(*goja.Object); !ok {
-			g.denyAfter(r, v)
-			break
-		}
-		err := fields(v, func(name string, v goja.Value) (err error) {
-			switch name {
-			case "retryAfter":
-				r.d.RetryAfter, err = toDuration(v)
-			case "reason":
-				r.d.Reason, err = toText(v, policy.MaxReason)
-			default:
-				return unknownField(name, []string{"retryAfter", "reason"})
-			}
-			if err != nil {
-				err = fmt.Errorf("%s: %w", name, err)
-			}
-			return err
-		})
-		if err != nil {
-			panic(g.typeError("deny: %v", err))
+	v := fc.Argument(1)
+	if _, ok := v.(*goja.Object); ok {
+		return g.denyWith(status, v)
+	}
+	var after time.Duration
+	if !isNil(v) {
+		var err error
+		if after, err = toDuration(v); err != nil {
+			panic(g.typeError("deny(status, retryAfter): %v", err))
 		}
 	}
-	return r.obj
+	return g.plainRef(policy.ActionDeny, status, after, 0).obj
 }
 
-func (g *guest) denyAfter(r *decisionRef, v goja.Value) {
-	d, err := toDuration(v)
+// denyWith is deny with {retryAfter, reason}.
+func (g *guest) denyWith(status int, init goja.Value) goja.Value {
+	r := g.newRef()
+	r.d.Action, r.d.Status = policy.ActionDeny, status
+	err := fields(init, func(name string, v goja.Value) (err error) {
+		switch name {
+		case "retryAfter":
+			r.d.RetryAfter, err = toDuration(v)
+		case "reason":
+			r.d.Reason, err = toText(v, policy.MaxReason)
+		default:
+			return unknownField(name, []string{"retryAfter", "reason"})
+		}
+		if err != nil {
+			err = fmt.Errorf("%s: %w", name, err)
+		}
+		return err
+	})
 	if err != nil {
-		panic(g.typeError("deny(status, retryAfter): %v", err))
+		panic(g.typeError("deny: %v", err))
 	}
-	r.d.RetryAfter = d
+	return r.obj
 }
 
 func (g *guest) wordDelay(fc goja.FunctionCall) goja.Value {
@@ -406,9 +425,7 @@ func (g *guest) wordDelay(fc goja.FunctionCall) goja.Value {
 	if err != nil {
 		panic(g.typeError("delay(time): %v", err))
 	}
-	r := g.newRef()
-	r.d.Action, r.d.Delay = policy.ActionDelay, d
-	return r.obj
+	return g.plainRef(policy.ActionDelay, 0, 0, d).obj
 }
 
 func (g *guest) wordRoute(fc goja.FunctionCall) goja.Value {

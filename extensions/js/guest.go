@@ -51,6 +51,8 @@ type guest struct {
 
 	refs     []decisionRef // the next decisions, made many at a time
 	lastRef  *decisionRef
+	plain    [8]*decisionRef // the latest plain ones of hooks
+	plainAt  int
 	admitted policy.Decision               // of the call of admit that runs
 	built    map[*goja.Object]*decisionRef // at module scope
 

@@ -26,9 +26,12 @@ const (
 	DefaultBudget      = 5 * time.Millisecond
 )
 
+// MaxFuel bounds Config.Fuel. A unit takes 1 to 25 ns, by the instructions; the garbage collector waits for a guest that
+// computes, and so does the whole program with it: for 50 ms at most.
+const MaxFuel = 2_000_000
+
 const (
-	loadFuel     = 4_000_000 // of each function called while loading (Go starts with 1.2 million); a larger Config.Fuel counts here too
-	maxFuel      = 1 << 40
+	loadFuel     = MaxFuel // of each function called while loading; Go starts with 1.2 million
 	maxPages     = 1 << 16
 	maxInstances = 1024
 	maxModule    = 32 << 20 // bytes
@@ -183,8 +186,8 @@ func (e *Engine) newPolicy(src Source, name string, info *Info, c Config) (*Poli
 		n = 1
 	}
 	switch {
-	case p.fuel < 0 || p.fuel > maxFuel:
-		return nil, refuse("", "fuel %d: want 1 to %d", c.Fuel, int64(maxFuel))
+	case p.fuel < 0 || p.fuel > MaxFuel:
+		return nil, refuse("", "fuel %d: want 1 to %d", c.Fuel, MaxFuel)
 	case p.pages > maxPages:
 		return nil, refuse("", "memory of %d pages: want 1 to %d", p.pages, maxPages)
 	case n < 1 || n > maxInstances:
@@ -206,7 +209,7 @@ func (e *Engine) compile(ctx context.Context, p *Policy, code []byte) (err error
 			err = fmt.Errorf("compile: %v", x)
 		}
 	}()
-	metered, err := meter.Rewrite(code, meter.Options{InitialFuel: max(loadFuel, p.fuel), InitialDepth: maxDepth})
+	metered, err := meter.Rewrite(code, meter.Options{InitialFuel: loadFuel, InitialDepth: maxDepth})
 	if err != nil {
 		return err
 	}

@@ -58,7 +58,7 @@ func (p *Policy) newGuest() (*guest, error) {
 		if g.trapped != nil {
 			message = g.trapped.Error()
 		}
-		return nil, refuse(fmt.Sprintf("its start function has %d units of fuel; do more in _initialize or gaia_configure", max(loadFuel, p.fuel)),
+		return nil, refuse(fmt.Sprintf("its start function has %d units of fuel; do more in _initialize or gaia_configure", loadFuel),
 			"instantiate: %s", message)
 	}
 	g.module, g.memory, g.on = m, m.Memory(), m.ExportedFunction("gaia_on")
@@ -159,8 +159,7 @@ func (g *guest) loading(name string, params ...uint64) (int32, error) {
 	if fn == nil {
 		return 0, nil
 	}
-	fuel := max(loadFuel, g.policy.fuel)
-	g.refill(fuel, maxLoadHostCalls)
+	g.refill(loadFuel, maxLoadHostCalls)
 	result, err := fn.Call(g, params...)
 	switch {
 	case err != nil:
@@ -168,7 +167,7 @@ func (g *guest) loading(name string, params ...uint64) (int32, error) {
 		kind, cause := g.cause(err, message)
 		hint := ""
 		if kind == policy.FaultBudget {
-			hint = fmt.Sprintf("loading has %d units of fuel and %d nested calls; a larger fuel setting counts here too", fuel, maxDepth)
+			hint = fmt.Sprintf("loading has %d units of fuel and %d nested calls", loadFuel, maxDepth)
 		}
 		return 0, refuse(hint, "%s: %s: %v", name, kind, cause)
 	case g.loadErr != nil:

@@ -99,6 +99,7 @@ func TestOpenRefusesSettings(t *testing.T) {
 		want   string
 	}{
 		{Config{Fuel: -1}, "fuel -1"},
+		{Config{Fuel: MaxFuel + 1}, "fuel 2000001: want 1 to 2000000"},
 		{Config{MemoryPages: 70000}, "memory of 70000 pages"},
 		{Config{Instances: -1}, "-1 instances"},
 		{Config{Override: policy.Options{Match: 7}}, "match"},

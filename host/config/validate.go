@@ -21,6 +21,7 @@ const (
 	whenFulls   = "share deny allow"
 	subsystems  = "api files browser process network"
 	maxWasmPage = 65536
+	maxFuel     = 2_000_000 // wasm.MaxFuel
 )
 
 // Validate checks a configuration that was put together by hand, as Load does
@@ -258,6 +259,9 @@ func (v *validator) policy(p Policy, name string) {
 		if f.zero && v.set(under(f.key)...) {
 			v.fail(under(f.key), "must be greater than 0; leave it out for the default")
 		}
+	}
+	if p.Fuel > maxFuel {
+		v.fail(under("fuel"), "must be at most %d: the whole program waits for a guest that computes", maxFuel)
 	}
 	if p.MemoryPages > maxWasmPage {
 		v.fail(under("memory_pages"), "must be at most %d (4 GiB)", maxWasmPage)

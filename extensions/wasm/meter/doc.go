@@ -10,7 +10,8 @@
 //
 // # Fuel
 //
-// One unit is eight instructions; block, loop, else, end and nop are no instructions, a declared local is one. Charge points
+// One unit is eight instructions; block, loop, else, end and nop are no instructions, a declared local is one, and ref.func, for
+// which the engine leaves its code, is 64. Charge points
 // are
 //
 //   - the entry of a function, for the declared locals and all instructions outside loops,

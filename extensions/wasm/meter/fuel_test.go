@@ -164,3 +164,11 @@ func TestImportedGlobals(t *testing.T) {
 		t.Errorf("memory %q", mem)
 	}
 }
+
+// ref.func leaves the engine's code and costs as much as many instructions.
+func TestRefFuncIsDear(t *testing.T) {
+	_, spent, _, err := instantiate(t, rewrite(t, one(0xd2, 0, 0x1a))).call(100, 10, "f")
+	if err != nil || spent < 8 {
+		t.Errorf("spent %d, %v", spent, err)
+	}
+}

@@ -41,6 +41,12 @@ const (
 	maxLocals    = 50_000 // of one function
 	maxAllLocals = 2_000_000
 	maxNesting   = 1 << 16
+	maxLabels    = 4_096 // of all br_table of one function
+
+	// The compiler looks at every local at every block: locals times blocks of one function, and of all. A Go guest has
+	// 4 000 and 260 000; a function of a million takes seconds and 100 MiB to compile.
+	maxMerges    = 100_000
+	maxAllMerges = 4_000_000
 )
 
 var sectionNames = [...]string{"custom", "type", "import", "function", "table", "memory", "global", "export", "start",

@@ -147,6 +147,35 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// A small module that would take its compiler minutes and gigabytes is refused: one with many locals and many blocks, or with
+// branches to as many places.
+func TestCompileBombs(t *testing.T) {
+	bomb := func(functions, locals, blocks, labels int) error {
+		body := append(appendU32([]byte{1}, uint32(locals)), typeI32)
+		body = append(body, bytes.Repeat([]byte{opBlock, typeNone, opEnd}, blocks)...)
+		if labels > 0 {
+			body = appendU32(append(body, opI32Const, 0, 0x0e), uint32(labels))
+			body = append(body, bytes.Repeat([]byte{0}, labels+1)...)
+		}
+		body = append(body, opEnd)
+		body = append(appendU32(nil, uint32(len(body))), body...)
+		count := appendU32(nil, uint32(functions))
+		_, err := Rewrite(mod(sec(secType, []byte{1, 0x60, 0, 0}), sec(secFunction, count, make([]byte, functions)),
+			sec(secCode, count, bytes.Repeat(body, functions))), Options{})
+		return err
+	}
+	for _, c := range []struct {
+		functions, locals, blocks, labels int
+		want                              string
+	}{{1, 1000, 1000, 0, "a function of 1000 locals"}, {1, 50_000, 3, 0, "a function of 50000 locals"}, {1, 1, 0, 100_000, "labels"},
+		{200, 300, 300, 0, "in the functions together"}, {40, 300, 300, 0, ""}, {1, 20, 2000, 2000, ""}} {
+		err := bomb(c.functions, c.locals, c.blocks, c.labels)
+		if c.want == "" && err != nil || c.want != "" && (!errors.Is(err, ErrLimit) || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}
+
 // Nothing that a cut or changed module can say makes Rewrite or Inspect panic.
 func TestDamaged(t *testing.T) {
 	for _, name := range []string{"meter.wasm", "imported.wasm"} {

@@ -7,6 +7,9 @@ import "strings"
 // function, what is not run is not paid for.
 const stretch = 64
 
+// refFuncCost is what ref.func counts as beyond one instruction.
+const refFuncCost = 63
+
 // frame is an open block, loop or if, or the function itself.
 type frame struct {
 	kind  imm
@@ -45,6 +48,10 @@ type scanner struct {
 	edits  []edit
 	cur    int32
 
+	structures int // blocks, loops and ifs of this body
+	labels     int // of all br_table of this body
+	merges     int // locals times structures, of all bodies
+
 	locals    int // parameters and declared locals of this body
 	allLocals int // declared locals of all bodies
 	groups    int // entries of the local declarations
@@ -59,10 +66,14 @@ func (s *scanner) body(t funcType) {
 	s.frames = append(s.frames[:0], frame{kind: immBlock})
 	s.points = append(s.points[:0], point{})
 	s.edits, s.cur, s.calls, s.scratch = s.edits[:0], 0, false, false
+	s.structures, s.labels = 0, 0
 	s.localDecls(t)
 	s.codeAt = s.p
 	for s.err == nil && len(s.frames) > 0 {
 		s.instruction()
+	}
+	if s.merges += s.locals * s.structures; s.merges > maxAllMerges {
+		s.fail(ErrLimit, s.p, "locals multiplied by blocks are more than %d in the functions together", maxAllMerges)
 	}
 	s.settlePoints()
 }
@@ -119,6 +130,9 @@ func (s *scanner) push(kind imm) {
 		return
 	}
 	s.frames = append(s.frames, frame{kind, s.cur})
+	if s.structures++; s.locals*s.structures > maxMerges {
+		s.fail(ErrLimit, s.p, "a function of %d locals and more than %d blocks, multiplied at most %d", s.locals, s.structures-1, maxMerges)
+	}
 }
 
 // instruction reads one instruction and counts it.
@@ -138,7 +152,11 @@ func (s *scanner) instruction() {
 	case immLabel:
 		s.index("label", len(s.frames))
 	case immLabels:
-		for n := s.count("labels", 1, len(s.b)); n >= 0 && s.err == nil; n-- {
+		off, n := s.p, s.count("labels", 1, len(s.b))
+		if s.labels += n; s.labels > maxLabels {
+			s.fail(ErrLimit, off, "more than %d labels of br_table in a function", maxLabels)
+		}
+		for ; n >= 0 && s.err == nil; n-- {
 			s.index("label", len(s.frames))
 		}
 	case immCall:
@@ -152,7 +170,10 @@ func (s *scanner) instruction() {
 		s.index("local", s.locals)
 	case immGlobal:
 		s.index("global", s.m.globals)
-	case immTable, immIndex:
+	case immTable:
+		s.u32()
+	case immIndex: // ref.func, which the engine leaves its code for
+		s.points[s.cur].count += refFuncCost
 		s.u32()
 	case immMemory:
 		s.memarg()
