@@ -73,6 +73,7 @@ type Host struct {
 
 	started time.Time
 	ready   atomic.Bool
+	beat    atomic.Int64       // when the host's own loop ran last
 	stop    chan time.Duration // a stop that was asked for over the control plane
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup

@@ -60,12 +60,15 @@ func (h *Host) Ready() error {
 	return nil
 }
 
-// Health judges the host by its own parts: no traffic is healthy, and so is an
-// upstream that fails, which is not gaia's health.
+// Health judges the host by its own parts: no traffic is healthy. An upstream that
+// fails is worth a word, and is not gaia's failure.
 func (h *Host) Health() control.Health {
 	top := control.Health{Schema: control.SchemaHealth, Status: control.HealthOK, Subsystems: map[string]control.Health{}}
 	if err := h.Ready(); err != nil {
 		top.Status, top.Reasons = control.HealthFailing, []string{err.Error()}
+	}
+	if late := h.loopHealth(); late != "" {
+		top.Status, top.Reasons = control.HealthFailing, append(top.Reasons, late)
 	}
 	for i := range h.parts {
 		p := &h.parts[i]
@@ -91,26 +94,6 @@ func (h *Host) Health() control.Health {
 		top.Status = control.HealthDegraded
 	}
 	return top
-}
-
-// partHealth judges one subsystem.
-func (h *Host) partHealth(p *part) control.Health {
-	own := control.Health{Status: control.HealthOK}
-	var failing []string
-	if err := h.Ready(); err != nil {
-		failing = append(failing, err.Error())
-	}
-	if p.health != nil {
-		bad, poor := p.health()
-		failing, own.Reasons = append(failing, bad...), poor
-	}
-	switch {
-	case len(failing) > 0:
-		own.Status, own.Reasons = control.HealthFailing, append(failing, own.Reasons...)
-	case len(own.Reasons) > 0:
-		own.Status = control.HealthDegraded
-	}
-	return own
 }
 
 // RequestStop asks the process to end; whoever runs the host listens to Stopping.

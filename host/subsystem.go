@@ -32,6 +32,10 @@ type part struct {
 	health func() (failing, degraded []string)
 	// actions are what can be asked of it.
 	actions work.Subsystem
+	// recent is what /health judges it by besides: attempts that failed are those
+	// that the subsystem settled with an error or a status of 5xx. What a caller did
+	// wrong (a name that does not exist) is no failure of the subsystem.
+	recent *recent
 }
 
 // name is the subsystem's, one of policy.Subsystems.
@@ -53,6 +57,7 @@ func (h *Host) makeParts(cfg *config.Config) error {
 		if err != nil {
 			return err
 		}
+		p.recent = &recent{}
 		h.parts = append(h.parts, p)
 	}
 	for _, name := range policy.Subsystems() { // the order that blocks of numbers have

@@ -14,11 +14,13 @@ import (
 func (h *Host) tick(ctx context.Context) {
 	t := time.NewTicker(time.Second)
 	defer t.Stop()
+	h.takeTallies()
 	for version := uint64(1); ; version++ {
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.C:
+			h.takeTallies()
 			h.tickOnce(version)
 		}
 	}
