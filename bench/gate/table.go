@@ -17,6 +17,7 @@ func rows() []row {
 		{"limit/bytes-a-key", 70, noAllocs, limitBytes},
 		{"limit/sentinel", 0.1, 0, limitSentinel},
 		{"limit/over-bound", 1, noAllocs, limitOverBound},
+		{"route/choose-16", 2, 0, chooseUpstream},
 		{"policy/slot-chain-match", 0.5, 0, slotChainMatch},
 		{"js/empty", 1, 0, jsHook(emptyHook, policy.ActionNone)},
 		{"js/take", 2, 0, jsHook(takeHook, policy.ActionNone)},

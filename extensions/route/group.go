@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
@@ -15,6 +18,9 @@ const MaxUpstreams = 256
 
 // MaxWeight is the largest weight of an upstream.
 const MaxWeight = 1 << 20
+
+// MaxTier is the last tier.
+const MaxTier = 255
 
 // ErrGroup is wrapped by every error of NewGroup.
 var ErrGroup = errors.New("route: bad group")
@@ -35,6 +41,9 @@ type Upstream struct {
 	ID string
 	// Weight is the share of requests; 0: only when named.
 	Weight int
+	// Tier orders groups of upstreams: those of a higher one are used only while none
+	// of a lower one can be. The first is 0.
+	Tier int
 	// Headers are set on requests to this upstream. They may be secrets: no policy
 	// sees them.
 	Headers []policy.Header
@@ -43,20 +52,45 @@ type Upstream struct {
 // Group is an immutable set of upstreams and their live numbers. It is safe for
 // concurrent use and needs no closing.
 type Group struct {
-	ups  []Upstream
-	live []*live
-	wrr  wrr
+	ups     []Upstream
+	live    []*live
+	tiers   [][]uint8 // those with a weight, the lowest tier first
+	balance Balance
+	sticky  Sticky
+	outlier Outlier
+
+	hashes []uint64 // of the names
+	alike  bool     // all weights that are not 0 are the same
+	wrr    wrr
+	turns  atomic.Uint64
+
+	ejecting sync.Mutex // held while it is decided who may be ejected
 }
 
-// NewGroup returns the group of ups. An upstream whose name and URL are those of
+// Options say how a Group chooses. The zero Options are round robin that ejects nobody.
+type Options struct {
+	Balance Balance
+	Sticky  Sticky
+	Outlier Outlier
+}
+
+// NewGroup is NewBalanced with the zero Options.
+func NewGroup(ups []Upstream, prev *Group) (*Group, error) {
+	return NewBalanced(ups, Options{}, prev)
+}
+
+// NewBalanced returns the group of ups. An upstream whose name and URL are those of
 // one in prev goes on with its live numbers; prev may be nil. Errors (ErrGroup):
 // no upstream or more than MaxUpstreams, an empty or repeated name, a URL without
-// host, a weight out of bounds.
-func NewGroup(ups []Upstream, prev *Group) (*Group, error) {
+// host, a weight or a tier out of bounds.
+func NewBalanced(ups []Upstream, o Options, prev *Group) (*Group, error) {
 	if len(ups) == 0 || len(ups) > MaxUpstreams {
 		return nil, fmt.Errorf("%w: %d upstreams, want 1 to %d", ErrGroup, len(ups), MaxUpstreams)
 	}
-	g := &Group{ups: make([]Upstream, len(ups)), live: make([]*live, len(ups))}
+	g := &Group{
+		ups: make([]Upstream, len(ups)), live: make([]*live, len(ups)), hashes: make([]uint64, len(ups)),
+		balance: o.Balance, sticky: o.Sticky, outlier: o.Outlier,
+	}
 	g.wrr.weights = make([]int64, len(ups))
 	g.wrr.current = make([]int64, len(ups))
 	for i, u := range ups {
@@ -67,6 +101,8 @@ func NewGroup(ups []Upstream, prev *Group) (*Group, error) {
 			return nil, fmt.Errorf("%w: upstream %q has no URL with a host", ErrGroup, u.Name)
 		case u.Weight < 0 || u.Weight > MaxWeight:
 			return nil, fmt.Errorf("%w: upstream %q has weight %d, want 0 to %d", ErrGroup, u.Name, u.Weight, MaxWeight)
+		case u.Tier < 0 || u.Tier > MaxTier:
+			return nil, fmt.Errorf("%w: upstream %q has tier %d, want 0 to %d", ErrGroup, u.Name, u.Tier, MaxTier)
 		}
 		if _, twice := g.ByName(u.Name); twice {
 			return nil, fmt.Errorf("%w: upstream %q is named twice", ErrGroup, u.Name)
@@ -81,9 +117,30 @@ func NewGroup(ups []Upstream, prev *Group) (*Group, error) {
 			u.ID = u.Name + "@" + u.Host
 		}
 		g.ups[i], g.live[i] = u, prev.liveOf(&u)
-		g.wrr.weights[i] = int64(u.Weight)
+		g.wrr.weights[i], g.hashes[i] = int64(u.Weight), hash(u.Name)
 	}
+	g.rank()
 	return g, nil
+}
+
+// rank puts the upstreams with a weight in the order of their tiers.
+func (g *Group) rank() {
+	var order []uint8
+	g.alike = true
+	for i := range g.ups {
+		if g.ups[i].Weight > 0 {
+			order = append(order, uint8(i))
+			g.alike = g.alike && g.ups[i].Weight == g.ups[order[0]].Weight
+		}
+	}
+	slices.SortStableFunc(order, func(a, b uint8) int { return g.ups[a].Tier - g.ups[b].Tier })
+	for at, i := range order {
+		if at == 0 || g.ups[i].Tier != g.ups[order[at-1]].Tier {
+			g.tiers = append(g.tiers, nil)
+		}
+		last := len(g.tiers) - 1
+		g.tiers[last] = append(g.tiers[last], i)
+	}
 }
 
 // Host is the host of a URL as requests and limits name it: lower case, with a
@@ -126,12 +183,8 @@ func (g *Group) ByName(name string) (int, bool) {
 	return 0, false
 }
 
-// Pick returns the next upstream by weighted round robin among those that skip
-// does not exclude, and false where none is left. nil excludes nothing.
-func (g *Group) Pick(skip func(i int) bool) (int, bool) { return g.wrr.pick(skip, true) }
-
-// Preview returns what Pick would, and leaves the order of the next picks as it is.
-func (g *Group) Preview(skip func(i int) bool) (int, bool) { return g.wrr.pick(skip, false) }
+// Balance is how the group chooses.
+func (g *Group) Balance() Balance { return g.balance }
 
 // Begin counts an attempt at upstream i as in flight.
 func (g *Group) Begin(i int) { g.live[i].inFlight.Add(1) }
@@ -139,6 +192,7 @@ func (g *Group) Begin(i int) { g.live[i].inFlight.Add(1) }
 // End says that an attempt begun at upstream i ended after dur.
 func (g *Group) End(i int, now int64, dur time.Duration, failed bool) {
 	g.live[i].end(now, dur, failed)
+	g.judge(i, now, dur, failed)
 }
 
 // Abandon says that an attempt begun at upstream i ended in a way that tells

@@ -18,10 +18,12 @@ const (
 type live struct {
 	inFlight atomic.Int64
 
+	health
+	latency peak
+
 	mu     sync.Mutex // guards what follows
 	epoch  int64      // of half[0]
 	half   [2]outcomes
-	row    int // failures since the last success
 	cached numbers
 	asOf   int64
 	dirty  bool
@@ -54,6 +56,7 @@ func (l *live) end(now int64, dur time.Duration, failed bool) {
 	} else {
 		l.row = 0
 	}
+	l.latency.observe(now, dur, failed)
 	l.dirty = true
 }
 
@@ -80,7 +83,7 @@ func (l *live) numbers(now int64) numbers {
 		l.cached, l.asOf, l.dirty = l.deriveLocked(), now, false
 	}
 	n := l.cached
-	n.healthy = l.row < sickAfter
+	n.healthy = l.row < sickAfter && l.state(now) <= Paused
 	return n
 }
 

@@ -34,10 +34,14 @@ func group(t testing.TB, prev *Group, ups ...Upstream) *Group {
 	return g
 }
 
-func picks(g *Group, n int, skip func(int) bool) string {
+func picks(g *Group, n int, skip ...int) string {
 	var b strings.Builder
+	q := Query{}
+	for _, i := range skip {
+		q.Skip.Add(i)
+	}
 	for range n {
-		i, ok := g.Pick(skip)
+		i, ok := g.Pick(&q)
 		if !ok {
 			b.WriteByte('-')
 			continue
@@ -50,17 +54,17 @@ func picks(g *Group, n int, skip func(int) bool) string {
 func TestSmoothWeightedRoundRobin(t *testing.T) {
 	// The example of nginx's own commit message.
 	g := group(t, nil, Upstream{Name: "a", Weight: 5}, Upstream{Name: "b", Weight: 1}, Upstream{Name: "c", Weight: 1})
-	if got, want := picks(g, 14, nil), "aabacaaaabacaa"; got != want {
+	if got, want := picks(g, 14), "aabacaaaabacaa"; got != want {
 		t.Errorf("picks %s, want %s", got, want)
 	}
 }
 
 func TestPickExcludes(t *testing.T) {
 	g := group(t, nil, Upstream{Name: "a", Weight: 3}, Upstream{Name: "b", Weight: 1}, Upstream{Name: "z"})
-	if got := picks(g, 4, func(i int) bool { return i == 0 }); got != "bbbb" {
+	if got := picks(g, 4, 0); got != "bbbb" {
 		t.Errorf("without a: %s", got)
 	}
-	if got := picks(g, 1, func(i int) bool { return i < 2 }); got != "-" {
+	if got := picks(g, 1, 0, 1); got != "-" {
 		t.Errorf("weight 0 was picked: %s", got)
 	}
 	if i, ok := g.ByName("z"); !ok || g.Upstream(i).Name != "z" {
@@ -74,11 +78,11 @@ func TestPickExcludes(t *testing.T) {
 func TestPreviewChangesNothing(t *testing.T) {
 	g := group(t, nil, Upstream{Name: "a", Weight: 1}, Upstream{Name: "b", Weight: 1})
 	for range 3 {
-		if i, _ := g.Preview(nil); i != 0 {
+		if i, _ := g.Preview(&Query{}); i != 0 {
 			t.Fatalf("preview said %d", i)
 		}
 	}
-	if got := picks(g, 4, nil); got != "abab" {
+	if got := picks(g, 4); got != "abab" {
 		t.Errorf("picks after previews: %s", got)
 	}
 }
@@ -92,6 +96,7 @@ func TestNewGroupRefuses(t *testing.T) {
 		"no host":  {{Name: "a", URL: mustURL(t, "/path")}},
 		"negative": {{Name: "a", URL: u, Weight: -1}},
 		"heavy":    {{Name: "a", URL: u, Weight: MaxWeight + 1}},
+		"tier":     {{Name: "a", URL: u, Tier: -1}},
 		"twice":    {{Name: "a", URL: u}, {Name: "a", URL: u}},
 		"many":     make([]Upstream, MaxUpstreams+1),
 	} {
@@ -170,7 +175,7 @@ func TestHammer(t *testing.T) {
 			var mine [2]int
 			var view []policy.Upstream
 			for n := range 600 {
-				i, _ := g.Pick(nil)
+				i, _ := g.Pick(&Query{})
 				mine[i]++
 				g.Begin(i)
 				view = g.View(view[:0], int64(n))
@@ -197,7 +202,9 @@ func TestAllocations(t *testing.T) {
 	now := int64(1e18)
 	if n := testing.AllocsPerRun(500, func() {
 		now += 1e6
-		i, _ := g.Pick(func(i int) bool { return i == 5 })
+		q := Query{Now: now}
+		q.Skip.Add(5)
+		i, _ := g.Pick(&q)
 		g.Begin(i)
 		view = g.View(view[:0], now)
 		g.End(i, now, time.Millisecond, false)

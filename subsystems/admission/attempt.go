@@ -7,6 +7,7 @@ import (
 
 	"github.com/gaia-host/gaia/extensions/limit"
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/extensions/route"
 )
 
 // attempt takes op through everything up to its wait: the policies, the breaker,
@@ -45,7 +46,7 @@ func (c *Core) prepare(now int64, op *Op) {
 	clear(op.entries)
 	op.entries = op.entries[:0]
 	op.candidates = op.candidates[:0]
-	op.full = bitset{}
+	op.full = route.Set{}
 	op.upstream, op.again = -1, false
 	c.mu.Lock()
 	r.Stats = op.key.stats(now)
@@ -182,7 +183,7 @@ func (c *Core) record(now int64, s *settings, op *Op, level int, r limit.Result)
 func (c *Core) balance(now int64, s *settings, op *Op) bool {
 	best, bestWait := -1, limit.Never
 	for {
-		i, ok := c.pick(op)
+		i, ok := c.pick(now, op)
 		if !ok {
 			break
 		}
@@ -190,10 +191,11 @@ func (c *Core) balance(now int64, s *settings, op *Op) bool {
 		r := c.tryUpstream(now, s, op)
 		if r.OK {
 			op.consider(op.Group.Upstream(i).Name, WhyChosen)
+			op.passedOver(now)
 			return s.rates[levelUpstream] == nil || c.record(now, s, op, levelUpstream, r)
 		}
 		op.consider(op.Group.Upstream(i).Name, WhyFull)
-		op.full.add(i)
+		op.full.Add(i)
 		if best < 0 || r.Wait < bestWait {
 			best, bestWait = i, r.Wait
 		}
@@ -204,26 +206,63 @@ func (c *Core) balance(now int64, s *settings, op *Op) bool {
 	}
 	op.upstream = best
 	op.consider(op.Group.Upstream(best).Name, WhyChosen)
+	op.passedOver(now)
 	if s.rates[levelUpstream] == nil {
 		return true
 	}
 	return c.record(now, s, op, levelUpstream, c.takeRate(now, s, op, levelUpstream, s.rateWait(now, op, levelUpstream)))
 }
 
-// pick is the balancer's next upstream that has not been tried, else one that was.
-func (c *Core) pick(op *Op) (int, bool) {
-	fresh := func(i int) bool { return op.full.has(i) || op.tried.has(i) }
-	again := func(i int) bool { return op.full.has(i) }
-	if op.dry() {
-		if i, ok := op.Group.Preview(fresh); ok || !op.full.within(&op.tried) {
-			return i, ok
-		}
-		return op.Group.Preview(again)
-	}
-	if i, ok := op.Group.Pick(fresh); ok || !op.full.within(&op.tried) {
+// pick is the balancer's next upstream that has not been tried, else one that was, and
+// of both first those that are well. A full one that is well is waited for before one
+// that failed, or is not, is asked.
+func (c *Core) pick(now int64, op *Op) (int, bool) {
+	q := route.Query{Now: now, Req: &op.Req, Skip: op.full.Union(&op.tried)}
+	if i, ok := op.choose(&q); ok || !op.full.Within(&op.tried) {
 		return i, ok
 	}
-	return op.Group.Pick(again)
+	fresh := q.Skip
+	q.Skip = op.full
+	if i, ok := op.choose(&q); ok || op.full != (route.Set{}) {
+		return i, ok
+	}
+	q.Skip, q.Sick = fresh, true
+	if i, ok := op.choose(&q); ok {
+		return i, true
+	}
+	q.Skip = op.full
+	return op.choose(&q)
+}
+
+func (op *Op) choose(q *route.Query) (int, bool) {
+	if op.dry() {
+		return op.Group.Preview(q)
+	}
+	return op.Group.Pick(q)
+}
+
+// elsewhere reports whether the balancer has an upstream for another attempt of op that
+// is well and has not been tried.
+func (c *Core) elsewhere(now int64, op *Op) bool {
+	if op.Group == nil || op.upstream < 0 || op.Decision.Upstream != "" {
+		return false
+	}
+	q := route.Query{Now: now, Req: &op.Req, Skip: op.tried}
+	q.Skip.Add(op.upstream)
+	_, ok := op.Group.Preview(&q)
+	return ok
+}
+
+// passedOver notes for an explanation who was not asked because it is not well.
+func (op *Op) passedOver(now int64) {
+	if !op.dry() {
+		return
+	}
+	for i := range op.Group.Len() {
+		if st := op.Group.State(i, now); st != route.Healthy && i != op.upstream {
+			op.consider(op.Group.Upstream(i).Name, WhySick+st.String())
+		}
+	}
 }
 
 // tryUpstream takes the rate of the upstream if it can go at once. A full gate

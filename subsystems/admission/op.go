@@ -50,6 +50,7 @@ const (
 	WhyNamed   = "named by a policy"
 	WhyFull    = "full"
 	WhyTried   = "failed before"
+	WhySick    = "passed over: " // and its state
 	WhyUnknown = "unknown"
 )
 
@@ -101,9 +102,9 @@ type progress struct {
 	candidates []Candidate
 	view       []policy.Upstream
 
-	upstream int    // index in Group, -1 none
-	tried    bitset // failed in earlier attempts
-	full     bitset // passed over in this one
+	upstream int       // index in Group, -1 none
+	tried    route.Set // failed in earlier attempts
+	full     route.Set // passed over in this one
 
 	until  int64         // end of the wait or of the time in the queue
 	since  int64         // when the wait began
@@ -121,22 +122,6 @@ type progress struct {
 	seq        uint64
 	queue      *gate
 	prev, next *Op
-}
-
-// bitset holds the numbers 0 to route.MaxUpstreams-1.
-type bitset [route.MaxUpstreams / 64]uint64
-
-func (b *bitset) add(i int)      { b[i/64] |= 1 << (i % 64) }
-func (b *bitset) has(i int) bool { return b[i/64]&(1<<(i%64)) != 0 }
-
-// within reports whether all of b is in o.
-func (b *bitset) within(o *bitset) bool {
-	for i := range b {
-		if b[i]&^o[i] != 0 {
-			return false
-		}
-	}
-	return true
 }
 
 // maxKept is how many ledger entries an Op keeps room for in the pool.

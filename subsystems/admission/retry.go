@@ -79,6 +79,9 @@ func (c *Core) Answered(now int64, op *Op, res *policy.Response) bool {
 	s := c.set.Load()
 	c.learn(now, s, op, res)
 	after, ok := c.rule(op, res, &s.Retry)
+	if ok && c.elsewhere(now, op) {
+		after = 0 // what this one wants to wait for is no matter of the next
+	}
 	if op.answer.Action == policy.ActionRetry {
 		after, ok = op.answer.Delay, true
 	}
@@ -112,7 +115,13 @@ func (c *Core) learn(now int64, s *settings, op *Op, res *policy.Response) {
 	if res.Status == statusTooMany {
 		c.counts.upstream429.Add(1)
 	}
-	if l := s.rates[levelUpstream]; l != nil && res.RetryAfter > 0 && (res.Status == statusTooMany || res.Status == statusUnavailable) {
+	if res.RetryAfter <= 0 || res.Status != statusTooMany && res.Status != statusUnavailable {
+		return
+	}
+	if op.Group != nil && op.upstream >= 0 {
+		op.Group.Pause(op.upstream, now+int64(min(res.RetryAfter, limit.MaxPause)))
+	}
+	if l := s.rates[levelUpstream]; l != nil {
 		f := limit.NoFeedback(res.Status)
 		f.RetryAfter, f.Sent = res.RetryAfter, op.sent
 		l.Learn(now, op.upstreamKey(), f)

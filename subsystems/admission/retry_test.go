@@ -200,13 +200,13 @@ func TestAFailedUpstreamIsAvoidedHoweverHeavy(t *testing.T) {
 		if dry {
 			op.Req.Dry = struct{}{}
 		}
-		op.tried.add(0)
+		op.tried.Add(0)
 		r.begin(op, Go)
 		if op.Upstream() != 1 {
 			t.Errorf("dry %v: the upstream that failed was chosen again", dry)
 		}
-		op.tried.add(1)
-		if i, ok := r.c.pick(op); !ok || i != 0 {
+		op.tried.Add(1)
+		if i, ok := r.c.pick(r.now, op); !ok || i != 0 {
 			t.Errorf("dry %v: all failed, and none is tried again: %d %v", dry, i, ok)
 		}
 	}

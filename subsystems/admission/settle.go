@@ -73,13 +73,16 @@ func (c *Core) settleUpstream(now int64, op *Op, took time.Duration, how outcome
 		op.Group.End(op.upstream, now, took, how == failed)
 	}
 	if op.again {
-		op.tried.add(op.upstream)
+		op.tried.Add(op.upstream)
 	}
 }
 
 func (c *Core) settleBreakerLocked(now int64, s *settings, op *Op, how outcome) {
 	b := &op.key.breaker
 	was := b.state
+	if how == failed && op.again && op.Group != nil && op.Group.Len() > 1 {
+		how = neutral // one upstream failed, and the key goes on with another
+	}
 	if how == neutral {
 		b.leave(op.probe)
 	} else {
