@@ -62,6 +62,10 @@ func keysOf(v reflect.Value, path string, restart bool, into map[string]key) {
 		if elem.Kind() == reflect.Map || elem.Kind() == reflect.Slice {
 			elem = elem.Elem()
 		}
+		if elem.Kind() == reflect.Pointer && elem.Elem().Kind() == reflect.Struct { // a section that may be left out
+			elem = elem.Elem()
+			value = reflect.New(elem).Elem()
+		}
 		if elem.Kind() != reflect.Struct || elem == reflect.TypeFor[config.Secret]() || elem == reflect.TypeFor[config.URL]() {
 			into[name] = key{kindOf(f.Type), valueOf(value), map[bool]string{true: "restart", false: "live"}[late]}
 			continue

@@ -70,6 +70,7 @@ type Host struct {
 	reloading sync.Mutex
 	counts    reloadCounts
 	routes    routeTable
+	probes    *prober // of the routes in force; guarded by reloading once started
 
 	started time.Time
 	ready   atomic.Bool
@@ -128,6 +129,7 @@ func (h *Host) build(cfg *config.Config) error {
 		return &ConfigError{err}
 	}
 	h.routes.keep(routes)
+	h.probes = newProber(h.api.Probe, h.log.With("part", "health"))
 	if h.gateway, err = gateway.New(gatewayConfig(cfg, routes, h.api, h.clock, h.log)); err != nil {
 		return &ConfigError{err}
 	}
@@ -160,6 +162,7 @@ func (h *Host) start(ctx context.Context) error {
 	if err := h.gateway.Start(ctx); err != nil {
 		return err
 	}
+	h.setProbes(cfg)
 	background, cancel := context.WithCancel(context.Background())
 	h.cancel = cancel
 	h.wg.Go(func() { h.tick(background) })
@@ -192,6 +195,7 @@ func (h *Host) shutDown(ctx context.Context) error {
 	if h.gateway != nil {
 		errs = append(errs, h.gateway.Stop(ctx))
 	}
+	h.stopProbes()
 	errs = append(errs, h.stopParts(ctx))
 	if h.cancel != nil {
 		h.cancel()

@@ -79,6 +79,7 @@ func (h *Host) applyConfig(cfg *config.Config) error {
 	h.gateway.SetConfig(gatewayConfig(cfg, routes, h.api, h.clock, h.log))
 	h.routes.keep(routes)
 	h.cfg.Store(cfg)
+	h.probes.set(routes, healthOf(cfg))
 	if h.watcher != nil {
 		h.watcher.SetPaths(h.watched())
 	}

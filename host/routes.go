@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"sort"
+	"strings"
 	"sync"
 
 	"github.com/gaia-host/gaia/extensions/policy"
@@ -58,13 +59,31 @@ func (t *routeTable) route(v config.RouteView) (gateway.Route, error) {
 			return gateway.Route{}, fmt.Errorf("upstream %s: the url cannot be shown", u.Name)
 		}
 		public.RawQuery, public.User = "", nil
-		ups = append(ups, route.Upstream{Name: u.Name, URL: target, Public: public, Weight: u.Weight, Headers: append(headersOf(v.Headers), headersOf(u.Headers)...)})
+		ups = append(ups, route.Upstream{Name: u.Name, URL: target, Public: public, Weight: u.Weight, Tier: u.Tier, Headers: append(headersOf(v.Headers), headersOf(u.Headers)...)})
 	}
-	g, err := route.NewGroup(ups, t.inUse[v.Name])
+	g, err := route.NewBalanced(ups, balanceOf(&v), t.inUse[v.Name])
 	if err != nil {
 		return gateway.Route{}, err
 	}
 	return gateway.Route{Name: v.Name, Host: v.Host, PathPrefix: v.PathPrefix, StripPrefix: v.StripPrefix, Group: g}, nil
+}
+
+// balanceOf reads words that the configuration has checked.
+func balanceOf(v *config.RouteView) route.Options {
+	o := route.Options{Outlier: route.Outlier{
+		Consecutive: v.Outlier.Consecutive, Ratio: v.Outlier.Ratio, MinRequests: v.Outlier.MinRequests,
+		EjectFor: v.Outlier.EjectFor.Std(), MaxEjectFor: v.Outlier.MaxEjectFor.Std(), MaxShare: v.Outlier.MaxShare,
+	}}
+	o.Balance, _ = route.ParseBalance(v.Balance)
+	switch name, isHeader := strings.CutPrefix(v.Sticky, "header:"); {
+	case isHeader:
+		o.Sticky = route.Sticky{By: route.ByHeader, Header: name}
+	case v.Sticky == "tenant":
+		o.Sticky.By = route.ByTenant
+	case v.Sticky == "key":
+		o.Sticky.By = route.ByKey
+	}
+	return o
 }
 
 // keep remembers the routes in force.

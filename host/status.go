@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/metrics"
+	"github.com/gaia-host/gaia/extensions/route"
 	"github.com/gaia-host/gaia/host/control"
 )
 
@@ -27,16 +28,24 @@ func (h *Host) Status() control.Status {
 		})
 	}
 	for _, r := range h.gateway.Routes() {
-		route := control.Route{Name: r.Name, Host: r.Host, Path: r.PathPrefix}
-		for i := range r.Group.Len() {
-			route.Upstreams = append(route.Upstreams, r.Group.Upstream(i).Public.String())
-		}
-		st.Routes = append(st.Routes, route)
+		st.Routes = append(st.Routes, control.Route{Name: r.Name, Host: r.Host, Path: r.PathPrefix,
+			Balance: r.Group.Balance().String(), Upstreams: upstreamsOf(r.Group, h.clock())})
 	}
 	for _, src := range h.Sources() {
 		st.Subsystems[src.Schema().Subsystem()] = numbersOf(src)
 	}
 	return st
+}
+
+func upstreamsOf(g *route.Group, now int64) []control.Upstream {
+	ups := make([]control.Upstream, 0, g.Len())
+	for i, n := range g.View(nil, now) {
+		u := g.Upstream(i)
+		ups = append(ups, control.Upstream{Name: u.Name, URL: u.Public.String(), Weight: u.Weight, Tier: u.Tier,
+			Health: g.State(i, now).String(), InFlight: n.InFlight, ErrorRate: n.ErrorRate,
+			P50MS: float64(n.P50) / float64(time.Millisecond), P95MS: float64(n.P95) / float64(time.Millisecond)})
+	}
+	return ups
 }
 
 func numbersOf(src metrics.Source) map[string]float64 {

@@ -23,7 +23,11 @@ func printBanner(w io.Writer, h *host.Host, file string, took time.Duration) {
 		fmt.Fprintln(w, "  policy     none: only the configured limits hold")
 	}
 	for _, r := range st.Routes {
-		fmt.Fprintf(w, "  route      %s -> %s   base URL: %s\n", r.Name, strings.Join(r.Upstreams, ", "), baseURL(base, r))
+		var to []string
+		for _, u := range r.Upstreams {
+			to = append(to, u.URL)
+		}
+		fmt.Fprintf(w, "  route      %s -> %s   base URL: %s\n", r.Name, strings.Join(to, ", "), baseURL(base, r))
 	}
 	if h.Config().Gateway.ForwardProxy {
 		fmt.Fprintf(w, "  proxy      %s   try: curl -x %s http://example.com/\n", base, base)

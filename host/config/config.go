@@ -38,6 +38,18 @@ const (
 	DefaultBreakerOpenFor      = Duration(30 * time.Second)
 	DefaultBreakerHalfOpen     = 3
 
+	DefaultBalance        = "round_robin"
+	DefaultHealthInterval = Duration(5 * time.Second)
+	DefaultHealthTimeout  = Duration(2 * time.Second)
+	DefaultHealthRise     = 1
+	DefaultHealthFall     = 2
+
+	DefaultOutlierConsecutive = 5
+	DefaultOutlierMinRequests = 20
+	DefaultOutlierEjectFor    = Duration(5 * time.Second)
+	DefaultOutlierMaxEjectFor = Duration(time.Minute)
+	DefaultOutlierMaxShare    = 0.5
+
 	DefaultMaxHeaderBytes    = 64 * KiB
 	DefaultReadHeaderTimeout = Duration(10 * time.Second)
 	DefaultIdleTimeout       = Duration(120 * time.Second)
@@ -102,6 +114,46 @@ type Route struct {
 	// Headers are set on every request of the route.
 	Headers   map[string]Secret   `koanf:"headers"`
 	Upstreams map[string]Upstream `koanf:"upstreams"`
+	// Balance is round_robin, least_in_flight, p2c or rendezvous; "" is round_robin.
+	Balance string `koanf:"balance"`
+	// Sticky keeps requests together at one upstream: tenant, key, or header:NAME.
+	Sticky string `koanf:"sticky"`
+	// Health probes the upstreams; nil: nobody does.
+	Health *HealthProbe `koanf:"health"`
+	// Outlier ejects upstreams that keep failing; nil: with its defaults.
+	Outlier *Outlier `koanf:"outlier"`
+}
+
+// HealthProbe asks each upstream of a route for Path again and again. Any status from
+// 200 to 399 is well.
+type HealthProbe struct {
+	// Path begins with "/" and may hold a query; it follows the upstream's URL.
+	Path string `koanf:"path"`
+	// Interval is the time between two probes of one upstream, give or take a tenth.
+	// Unset: 5s.
+	Interval Duration `koanf:"interval"`
+	// Timeout bounds one probe. Unset: 2s, or the interval where that is shorter.
+	Timeout Duration `koanf:"timeout"`
+	// Rise probes in a row that are well make it well, Fall that are not take it out.
+	// Unset: 1 and 2.
+	Rise int `koanf:"rise"`
+	Fall int `koanf:"fall"`
+}
+
+// Outlier says when an upstream is ejected for how it answers real requests.
+type Outlier struct {
+	// Consecutive failures in a row eject. Unset: 5; 0: never for that.
+	Consecutive *int `koanf:"consecutive"`
+	// Ratio of at least MinRequests of the last seconds that failed ejects; 0: never
+	// for that.
+	Ratio       float64 `koanf:"ratio"`
+	MinRequests int     `koanf:"min_requests"`
+	// EjectFor is how long the first time, twice that the second, up to MaxEjectFor.
+	// Unset: 5s and 1m.
+	EjectFor    Duration `koanf:"eject_for"`
+	MaxEjectFor Duration `koanf:"max_eject_for"`
+	// MaxShare of the upstreams may be ejected at a time, rounded down. Unset: 0.5.
+	MaxShare *float64 `koanf:"max_share"`
 }
 
 // Upstream is one of the servers behind a route.
@@ -109,6 +161,9 @@ type Upstream struct {
 	URL URL `koanf:"url"`
 	// Weight is the share of requests. Unset 1; 0 only when named by a policy.
 	Weight *int `koanf:"weight"`
+	// Tier orders upstreams: those of a higher one serve only while none of a lower one
+	// is well. Unset: 0.
+	Tier int `koanf:"tier"`
 	// Headers are set on requests to this upstream, after the route's.
 	Headers map[string]Secret `koanf:"headers"`
 }

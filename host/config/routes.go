@@ -19,6 +19,18 @@ type RouteView struct {
 	Headers     map[string]Secret
 	// Upstreams are sorted by name and never empty.
 	Upstreams []UpstreamView
+	Balance   string
+	Sticky    string
+	// Health probes nothing where its Path is "".
+	Health  HealthProbe
+	Outlier OutlierView
+}
+
+// OutlierView is an Outlier with nothing left to be implied.
+type OutlierView struct {
+	Consecutive, MinRequests int
+	Ratio, MaxShare          float64
+	EjectFor, MaxEjectFor    Duration
 }
 
 // UpstreamView is one upstream of a RouteView.
@@ -27,6 +39,7 @@ type UpstreamView struct {
 	URL  URL
 	// Weight 0 is used only when a policy names the upstream.
 	Weight  int
+	Tier    int
 	Headers map[string]Secret
 }
 
@@ -51,7 +64,8 @@ func (c *Config) EffectiveRoutes() []RouteView {
 }
 
 func (r Route) view(name string) RouteView {
-	v := RouteView{Name: name, Host: strings.ToLower(r.Host), PathPrefix: r.PathPrefix, Headers: r.Headers}
+	v := RouteView{Name: name, Host: strings.ToLower(r.Host), PathPrefix: r.PathPrefix, Headers: r.Headers,
+		Balance: cmp.Or(r.Balance, DefaultBalance), Sticky: r.Sticky, Health: r.Health.effective(), Outlier: r.Outlier.effective()}
 	if r.PathPrefix == "" {
 		v.PathPrefix = "/"
 		if r.Host == "" {
@@ -66,11 +80,41 @@ func (r Route) view(name string) RouteView {
 	}
 	for _, up := range sortedKeys(r.Upstreams) {
 		u := r.Upstreams[up]
-		view := UpstreamView{Name: up, URL: u.URL, Weight: 1, Headers: u.Headers}
+		view := UpstreamView{Name: up, URL: u.URL, Weight: 1, Tier: u.Tier, Headers: u.Headers}
 		if u.Weight != nil {
 			view.Weight = *u.Weight
 		}
 		v.Upstreams = append(v.Upstreams, view)
+	}
+	return v
+}
+
+func (p *HealthProbe) effective() HealthProbe {
+	if p == nil {
+		return HealthProbe{}
+	}
+	h := *p
+	h.Interval = cmp.Or(h.Interval, DefaultHealthInterval)
+	h.Timeout = cmp.Or(h.Timeout, min(DefaultHealthTimeout, h.Interval))
+	h.Rise, h.Fall = cmp.Or(h.Rise, DefaultHealthRise), cmp.Or(h.Fall, DefaultHealthFall)
+	return h
+}
+
+func (p *Outlier) effective() OutlierView {
+	var o Outlier
+	if p != nil {
+		o = *p
+	}
+	v := OutlierView{
+		Consecutive: DefaultOutlierConsecutive, MinRequests: cmp.Or(o.MinRequests, DefaultOutlierMinRequests),
+		Ratio: o.Ratio, MaxShare: DefaultOutlierMaxShare, EjectFor: cmp.Or(o.EjectFor, DefaultOutlierEjectFor),
+	}
+	v.MaxEjectFor = cmp.Or(o.MaxEjectFor, max(DefaultOutlierMaxEjectFor, v.EjectFor))
+	if o.Consecutive != nil {
+		v.Consecutive = *o.Consecutive
+	}
+	if o.MaxShare != nil {
+		v.MaxShare = *o.MaxShare
 	}
 	return v
 }

@@ -128,7 +128,7 @@ func TestRedacted(t *testing.T) {
 	}
 	a := tree["routes"].(map[string]any)["a"].(map[string]any)
 	want := map[string]any{
-		"url": "https://***@a.example/***/v1?***", "path_prefix": "", "host": "",
+		"url": "https://***@a.example/***/v1?***", "path_prefix": "", "host": "", "balance": "", "sticky": "",
 		"headers": map[string]any{"authorization": "***", "x-literal": "***"},
 	}
 	if !reflect.DeepEqual(a, want) {

@@ -19,6 +19,8 @@ const (
 	onFailures  = "open closed previous"
 	isolations  = "single key pool"
 	whenFulls   = "share deny allow"
+	balances    = "round_robin least_in_flight p2c rendezvous"
+	stickies    = "tenant key header:NAME"
 	subsystems  = "api files browser process network"
 	maxWasmPage = 65536
 	maxFuel     = 2_000_000 // wasm.MaxFuel
@@ -188,6 +190,7 @@ func (v *validator) route(r Route, path []string) {
 		v.fail(under("host"), "want HOST or HOST:PORT, got %s", quote(r.Host))
 	}
 	v.headers(r.Headers, under("headers"))
+	v.balancing(r, path)
 	for _, name := range sortedKeys(r.Upstreams) {
 		up := r.Upstreams[name]
 		if !isName(name, true) {
@@ -195,6 +198,12 @@ func (v *validator) route(r Route, path []string) {
 			continue
 		}
 		v.url(up.URL, under("upstreams", name, "url"))
+		if up.Weight != nil && *up.Weight > maxWeight {
+			v.fail(under("upstreams", name, "weight"), "must be at most %d", maxWeight)
+		}
+		if up.Tier > maxTier {
+			v.fail(under("upstreams", name, "tier"), "must be at most %d", maxTier)
+		}
 		v.headers(up.Headers, under("upstreams", name, "headers"))
 	}
 }

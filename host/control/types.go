@@ -59,10 +59,24 @@ type Reload struct {
 
 // Route is one reverse route being served.
 type Route struct {
-	Name      string   `json:"name"`
-	Host      string   `json:"host,omitempty"`
-	Path      string   `json:"path"`
-	Upstreams []string `json:"upstreams"` // without credentials
+	Name      string     `json:"name"`
+	Host      string     `json:"host,omitempty"`
+	Path      string     `json:"path"`
+	Balance   string     `json:"balance"`
+	Upstreams []Upstream `json:"upstreams"`
+}
+
+// Upstream is one upstream of a route.
+type Upstream struct {
+	Name      string  `json:"name"`
+	URL       string  `json:"url"` // without credentials
+	Weight    int     `json:"weight"`
+	Tier      int     `json:"tier"`
+	Health    string  `json:"health"` // healthy, paused, trying, ejected or down
+	InFlight  int64   `json:"in_flight"`
+	ErrorRate float64 `json:"error_rate"`
+	P50MS     float64 `json:"p50_ms"`
+	P95MS     float64 `json:"p95_ms"`
 }
 
 // Changed is the answer to a reload or a rollback that succeeded.
