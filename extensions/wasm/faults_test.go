@@ -123,7 +123,6 @@ func TestBadDecisions(t *testing.T) {
 		{"cut record", 0, "\x01", policy.FaultBadDecision},
 		{"record beyond the end", 0, record(abi.RecordIsKey, 9, "key"), policy.FaultBadDecision},
 		{"unknown record", 0, record(99, 0, ""), policy.FaultBadDecision},
-		{"empty key", 0, record(abi.RecordIsKey, 0, ""), policy.FaultBadDecision},
 		{"key that is no text", 0, record(abi.RecordIsKey, 1, "\xff"), policy.FaultBadDecision},
 		{"key twice", 0, record(abi.RecordIsKey, 1, "a") + record(abi.RecordIsKey, 1, "b"), policy.FaultBadDecision},
 		{"priority 10", 0, record(abi.RecordIsPriority, 4, "\x0a\x00\x00\x00"), policy.FaultBadDecision},
