@@ -50,6 +50,14 @@ test: deps build ## everything, with the real parts; fails where one is missing
 	CI=true $(GO) test -timeout 15m ./...
 	cd bench && CI=true $(GO) test -timeout 3m ./...
 
+.PHONY: guarantees
+guarantees: deps ## what gaia promises, each by name, on the real parts
+	CI=true $(GO) test -count=1 -timeout 10m -run '^TestGuarantees$$' -v ./host | grep -E '^ *--- |^(ok|FAIL|panic)|_test.go:'
+
+.PHONY: stress
+stress: deps ## a thousand real operations over all five subsystems at once
+	CI=true $(GO) test -count=1 -timeout 10m -run '^TestCombinedSubsystemStress$$' -v ./host
+
 .PHONY: race
 race: deps ## all tests under the race detector
 	CI=true $(GO) test -race -timeout 25m ./...

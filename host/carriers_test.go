@@ -15,14 +15,18 @@ import (
 	"github.com/gaia-host/gaia/host/control"
 )
 
-// overSocket asks the control plane and returns the body.
-func overSocket(t *testing.T, th *testHost, path string) string {
-	t.Helper()
-	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+// socketClient is a client of the control plane's socket.
+func socketClient(th *testHost) *http.Client {
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, "unix", th.Config().Socket)
 	}}}
-	res, err := c.Get("http://gaia" + path)
+}
+
+// overSocket asks the control plane and returns the body.
+func overSocket(t *testing.T, th *testHost, path string) string {
+	t.Helper()
+	res, err := socketClient(th).Get("http://gaia" + path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/gaia-host/gaia/extensions/metrics"
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/host/control"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
@@ -14,9 +15,9 @@ import (
 type collector struct {
 	h *Host
 
-	build, generation, reloads, calls, faults, breaker, guests, value *prometheus.Desc
-	fields                                                            map[string][]*prometheus.Desc // by subsystem, in the order of its schema
-	latency                                                           map[string]*prometheus.Desc   // by subsystem
+	build, health, generation, reloads, calls, faults, breaker, guests, value *prometheus.Desc
+	fields                                                                    map[string][]*prometheus.Desc // by subsystem, in the order of its schema
+	latency                                                                   map[string]*prometheus.Desc   // by subsystem
 }
 
 func (h *Host) newRegistry() *prometheus.Registry {
@@ -25,6 +26,7 @@ func (h *Host) newRegistry() *prometheus.Registry {
 	}
 	c := &collector{h: h,
 		build:      desc("build_info", "The version that runs; always 1.", "version", "go"),
+		health:     desc("health", "What /health says of a subsystem: 0 ok, 1 degraded, 2 failing.", "subsystem"),
 		generation: desc("policy_generation", "Number of the generation of policies in force."),
 		reloads:    desc("policy_reloads_total", "Changes of policies or configuration, by how they ended.", "result"),
 		calls:      desc("policy_calls_total", "Hooks called.", "policy"),
@@ -52,7 +54,7 @@ func (h *Host) Gatherer() prometheus.Gatherer { return h.registry }
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.build, c.generation, c.reloads, c.calls, c.faults, c.breaker, c.guests, c.value} {
+	for _, d := range []*prometheus.Desc{c.build, c.health, c.generation, c.reloads, c.calls, c.faults, c.breaker, c.guests, c.value} {
 		ch <- d
 	}
 	for name, ds := range c.fields {
@@ -90,7 +92,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	c.h.natives.Metrics().Range(func(pol, name string, _ metrics.FieldKind, v float64) { gauge(c.value, v, pol, name) })
 	for i := range c.h.parts {
-		ch <- c.attempts(&c.h.parts[i])
+		p := &c.h.parts[i]
+		ch <- c.attempts(p)
+		gauge(c.health, healthValue(c.h.partHealth(p).Status), p.name())
 	}
 	for _, src := range c.h.Sources() {
 		s := src.Schema()
@@ -113,4 +117,14 @@ func (c *collector) attempts(p *part) prometheus.Metric {
 		buckets[bound.Seconds()] = s.Buckets[i]
 	}
 	return prometheus.MustNewConstHistogram(c.latency[p.name()], s.Count, s.Sum, buckets)
+}
+
+func healthValue(status string) float64 {
+	switch status {
+	case control.HealthOK:
+		return 0
+	case control.HealthDegraded:
+		return 1
+	}
+	return 2
 }
