@@ -11,7 +11,7 @@ TSC      := $(NPM)/node_modules/.bin/tsc
 TYPESCRIPT_VERSION := 5.9.3
 GOLANGCI := $(CACHE)/bin/golangci-lint
 GOLANGCI_VERSION := v2.15.0
-PACKAGES := curl systemd nginx-light prometheus clang lld wabt chromium chromium-headless-shell make git
+PACKAGES := curl systemd nginx-light prometheus clang lld wabt chromium chromium-headless-shell unbound dnsmasq-base make git
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 POLICY   ?= std/retry-after
