@@ -206,9 +206,8 @@ func (n *Coordinator) place(ctx context.Context, t target, took *Timing) (net.Co
 
 // connect resolves the target and reaches one of its addresses.
 func (n *Coordinator) connect(ctx context.Context, t target, took *Timing, began int64) (net.Conn, error) {
-	answer, err := n.addresses(ctx, t.host)
-	resolved := n.clock()
-	took.Resolve = time.Duration(resolved - began)
+	answer, resolving, err := n.addresses(ctx, t.host)
+	took.Resolve = resolving
 	if err != nil {
 		return nil, err
 	}
@@ -218,7 +217,7 @@ func (n *Coordinator) connect(ctx context.Context, t target, took *Timing, began
 		return nil, err
 	}
 	raw, err := n.race(ctx, t.network, addrs)
-	took.Connect = time.Duration(n.clock() - resolved)
+	took.Connect = max(time.Duration(n.clock()-began)-resolving, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -72,10 +72,9 @@ func (n *Coordinator) Resolve(ctx context.Context, host string) (Answer, error) 
 			op.Free()
 			return Answer{}, err
 		}
-		began := n.driver.Now()
-		answer, found := n.find(ctx, op, name)
+		answer, took, found := n.find(ctx, op, name)
 		res := n.calls.Get().(*policy.Response)
-		*res = policy.Response{Duration: time.Duration(max(n.driver.Now()-began, 0)), Status: http.StatusOK}
+		*res = policy.Response{Duration: took, Status: http.StatusOK}
 		n.outcome(ctx, res, found)
 		again := n.driver.Answered(op, res)
 		n.driver.Settle(op, res)
@@ -89,7 +88,7 @@ func (n *Coordinator) Resolve(ctx context.Context, host string) (Answer, error) 
 }
 
 // find is the action of Resolve.
-func (n *Coordinator) find(ctx context.Context, op *admission.Op, name string) (Answer, error) {
+func (n *Coordinator) find(ctx context.Context, op *admission.Op, name string) (Answer, time.Duration, error) {
 	if d := op.Decision.Timeout; d > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, d)
@@ -98,16 +97,23 @@ func (n *Coordinator) find(ctx context.Context, op *admission.Op, name string) (
 	return n.addresses(ctx, name)
 }
 
-// addresses answers a name in its normal form, without asking policies.
-func (n *Coordinator) addresses(ctx context.Context, name string) (Answer, error) {
+// addresses answers a name in its normal form, without asking policies, and tells
+// what that took: 0 where nobody was asked.
+func (n *Coordinator) addresses(ctx context.Context, name string) (Answer, time.Duration, error) {
 	if ip, ok := literal(name); ok {
-		return Answer{only: ip, Source: SourceLiteral}, nil
+		return Answer{only: ip, Source: SourceLiteral}, 0, nil
 	}
-	a, how, err := n.resolver.lookup(ctx, name)
+	began := n.clock()
+	a, how, err := n.resolver.lookup(ctx, began, name)
+	now := began
+	if how != cached {
+		now = n.clock()
+	}
+	took := time.Duration(max(now-began, 0))
 	if err != nil {
-		return Answer{}, err
+		return Answer{}, took, err
 	}
-	return Answer{addrs: a.addrs, Source: a.source, TTL: time.Duration(a.expires - n.clock()), Cached: how != asked, Stale: how == stale}, nil
+	return Answer{addrs: a.addrs, Source: a.source, TTL: time.Duration(a.expires - now), Cached: how != asked, Stale: how == stale}, took, nil
 }
 
 // literal reads a name that is an address.

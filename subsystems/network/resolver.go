@@ -72,8 +72,7 @@ const (
 
 // lookup answers a name in lower case without a dot at its end. An error is the
 // answer's or the context's.
-func (r *resolver) lookup(ctx context.Context, name string) (*answer, how, error) {
-	now := r.clock()
+func (r *resolver) lookup(ctx context.Context, now int64, name string) (*answer, how, error) {
 	r.cache.mu.Lock()
 	e := r.cache.byName[name]
 	if e != nil && now < e.answer.expires {
@@ -340,14 +339,16 @@ func (r *resolver) answer(d *DNS, source string, p reply, name string) *answer {
 // normal is a host name as the cache knows it. It allocates only for one with upper
 // case or without ASCII.
 func normal(name string) (string, error) {
-	lower := true
+	lower, good := true, true
 	for i := range len(name) {
-		if c := name[i]; c >= 'A' && c <= 'Z' || c >= 0x80 {
+		switch c := name[i]; {
+		case c >= 'A' && c <= 'Z' || c >= 0x80:
 			lower = false
-			break
+		case c <= ' ' || c == '/' || c == '\\' || c == 0x7f:
+			good = false
 		}
 	}
-	if !lower {
+	if !lower && good {
 		ascii, err := toASCII(name)
 		if err != nil {
 			return "", &net.DNSError{Err: "not a host name", Name: name, IsNotFound: true}
@@ -356,7 +357,7 @@ func normal(name string) (string, error) {
 	}
 	// A name with a dot at its end is complete; its key keeps the dot, so that the
 	// search list is left alone.
-	if n := len(name); n == 0 || n > 254 || name == "." || strings.ContainsAny(name, " \t\r\n\x00/\\") {
+	if n := len(name); n == 0 || n > 254 || name == "." || !good {
 		return "", &net.DNSError{Err: "not a host name", Name: name, IsNotFound: true}
 	}
 	return name, nil
