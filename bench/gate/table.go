@@ -29,6 +29,7 @@ func rows() []row {
 		{"network/dns-hit", 0.01, 0, dnsHit},
 		{"network/bandwidth-1", 1.02, noAllocs, bandwidth(1)},
 		{"network/bandwidth-200", 1.02, noAllocs, bandwidth(200)},
+		{"process/start", 1.10, noAllocs, processStart},
 		{"gateway/plain", 1.05, noAllocs, gatewayRow("plain", "bare")},
 		{"gateway/wasm", 1.08, noAllocs, gatewayRow("wasm", "native")},
 		{"gateway/js", 1.15, noAllocs, gatewayRow("js", "native")},

@@ -15,9 +15,9 @@ type family struct {
 	self   int
 	reaper bool // this program adopts its descendants
 
-	// births is held while a child is made and entered, and while a stranger is
-	// reaped: a child that is not entered yet is never taken for one.
-	births sync.Mutex
+	// births is read-locked while a child is made and entered, and locked while a
+	// stranger is reaped: a child that is not entered yet is never taken for one.
+	births sync.RWMutex
 
 	mu      sync.Mutex
 	runs    map[int]*run    // by leader, until it is reaped; guarded by mu, as all below
@@ -55,14 +55,19 @@ func newFamily(reaper bool) (*family, error) {
 	return f, unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 }
 
-// enter makes r known. births is held.
-func (f *family) enter(r *run) {
+// birth starts r and makes it known. While it is known its number is nobody else's:
+// it is reaped after leave, and a number is not given away while a group bears it.
+func (f *family) birth(r *run) error {
+	f.births.RLock()
+	defer f.births.RUnlock()
+	if err := r.cmd.Start(); err != nil {
+		return err
+	}
+	r.pid = r.cmd.Process.Pid
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if p, ok := f.reader.read(r.pid); ok {
-		r.start = p.start
-	}
 	f.runs[r.pid], f.marks[r.mark] = r, r
+	return nil
 }
 
 // leave forgets r, which is about to be reaped.
@@ -150,10 +155,7 @@ func (f *family) lookLocked(visit func(p *proc, of *run)) {
 // one that it came from; nil for all others.
 func (f *family) rootLocked(p *proc) *run {
 	if r := f.runs[p.pid]; r != nil {
-		if r.start == 0 || r.start == p.start {
-			return r
-		}
-		return nil
+		return r
 	}
 	if p.ppid != f.self && p.ppid != 1 && f.reaper {
 		return nil
@@ -170,7 +172,7 @@ func (f *family) ownerLocked(p *proc) *run {
 		return o.run
 	}
 	for _, leader := range [...]int{p.pgrp, p.session} {
-		if r := f.runs[leader]; r != nil && p.start >= r.start {
+		if r := f.runs[leader]; r != nil {
 			return r
 		}
 	}

@@ -41,6 +41,7 @@ type Manager struct {
 	oomNow  atomic.Uint64
 
 	system    // of the operating system; set by Start
+	null      *os.File
 	stopping  atomic.Bool
 	stopWatch chan struct{}
 	wg        sync.WaitGroup
@@ -94,8 +95,13 @@ func (m *Manager) Start(ctx context.Context) error {
 			return fmt.Errorf("process: make the folder of output files: %w", err)
 		}
 	}
+	var err error
+	if m.null, err = os.OpenFile(os.DevNull, os.O_RDWR, 0); err != nil {
+		return fmt.Errorf("process: %w", err)
+	}
 	if err := m.openSystem(ctx); err != nil {
 		m.closeSystem()
+		_ = m.null.Close()
 		return err
 	}
 	m.started = true
@@ -168,6 +174,7 @@ func (m *Manager) Stop(ctx context.Context) error {
 		m.wg.Wait()
 		if started {
 			m.closeSystem()
+			_ = m.null.Close()
 		}
 		close(closed)
 	}

@@ -18,9 +18,8 @@ type run struct {
 	cmd     *exec.Cmd
 	mark    string
 	pid     int
-	start   uint64   // of the leader, in ticks after boot; 0 unknown
-	pidfd   *os.File // nil: none
-	group   *cgroup  // nil: none
+	pidfd   int     // below 0: none
+	group   *cgroup // nil: none
 	pipes   [streams]*pipe
 	began   time.Time
 	oomSeen uint64
@@ -108,6 +107,7 @@ func (r *run) prepare() error {
 		}
 		r.cmd.SysProcAttr.Credential = c
 	}
+	r.cmd.Stdin = m.null // one for all: os/exec would open it for each
 	switch {
 	case s.Stdin != nil:
 		r.cmd.Stdin = s.Stdin
@@ -121,6 +121,7 @@ func (r *run) prepare() error {
 // connect makes the pipes of the outputs, and returns the ends that are the child's.
 func (r *run) connect() (ends []*os.File, err error) {
 	if r.p.spec.Output.Discard {
+		r.cmd.Stdout, r.cmd.Stderr = r.p.m.null, r.p.m.null
 		return nil, nil
 	}
 	for i := range r.pipes {

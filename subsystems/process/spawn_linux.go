@@ -5,85 +5,42 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// spawner makes all children on one thread that lives as long as the Manager: the
-// kernel kills a child with PR_SET_PDEATHSIG when the thread that made it ends, and
-// not when the program does.
-type spawner struct {
-	calls chan func()
-	ended chan struct{}
-}
-
-func newSpawner() *spawner {
-	s := &spawner{calls: make(chan func()), ended: make(chan struct{})}
-	go func() {
-		defer close(s.ended)
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		for call := range s.calls {
-			call()
-		}
-	}()
-	return s
-}
-
-// do runs f on the spawner's thread and returns when it has run.
-func (s *spawner) do(f func()) {
-	done := make(chan struct{})
-	s.calls <- func() {
-		defer close(done)
-		f()
-	}
-	<-done
-}
-
-// stop ends the thread. All children have ended.
-func (s *spawner) stop() {
-	close(s.calls)
-	<-s.ended
-}
-
-// fork starts the command of r in a process group of its own and enters it.
+// fork starts the command of r in a process group of its own and enters it. The
+// kernel kills the child when the thread that made it ends, and not when the program
+// does. Go ends a thread only with a goroutine that is locked to it; this one is
+// p's own and is not.
 func (m *Manager) fork(r *run) error {
 	attr := r.cmd.SysProcAttr
 	attr.Pdeathsig = syscall.SIGKILL
-	pidfd := -1
-	attr.PidFD = &pidfd
+	attr.PidFD = &r.pidfd
+	r.pidfd = -1
 	if r.group != nil {
 		attr.UseCgroupFD, attr.CgroupFD = true, int(r.group.dir.Fd())
 	}
-	var err error
-	m.spawner.do(func() {
-		m.family.births.Lock()
-		defer m.family.births.Unlock()
-		if err = r.cmd.Start(); err == nil {
-			r.pid = r.cmd.Process.Pid
-			m.family.enter(r)
-		}
-	})
-	if err != nil {
-		return err
-	}
-	if pidfd >= 0 {
-		if err := unix.SetNonblock(pidfd, true); err != nil {
-			return errors.Join(err, unix.Close(pidfd))
-		}
-		r.pidfd = os.NewFile(uintptr(pidfd), "pidfd")
-	}
-	return nil
+	return m.family.birth(r)
 }
+
+// soon is how long a thread is spent on the wait for an end. What lives longer is
+// waited for without one.
+const soon = 20 * time.Millisecond
 
 // awaitEnd returns when the leader has ended. It is not reaped: until then its
 // number, and that of its group, belong to nobody else.
 func (r *run) awaitEnd() {
-	if r.pidfd != nil && r.pollEnd() {
-		return
+	if r.pidfd >= 0 {
+		fds := []unix.PollFd{{Fd: int32(r.pidfd), Events: unix.POLLIN}}
+		n, err := unix.Poll(fds, int(soon/time.Millisecond))
+		if n > 0 && err == nil || r.pollEnd() {
+			_ = unix.Close(r.pidfd)
+			return
+		}
+		_ = unix.Close(r.pidfd)
 	}
 	for {
 		err := unix.Waitid(unix.P_PID, r.pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
@@ -96,8 +53,17 @@ func (r *run) awaitEnd() {
 // pollEnd waits without a thread of its own. It reports false where the kernel
 // cannot say.
 func (r *run) pollEnd() bool {
-	defer r.pidfd.Close()
-	raw, err := r.pidfd.SyscallConn()
+	fd, err := unix.FcntlInt(uintptr(r.pidfd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		_ = unix.Close(fd)
+		return false
+	}
+	f := os.NewFile(uintptr(fd), "pidfd")
+	defer f.Close()
+	raw, err := f.SyscallConn()
 	if err != nil {
 		return false
 	}
@@ -190,7 +156,6 @@ func (r *run) groupQuiet() bool { return r.group == nil || !r.group.populated() 
 // system is what the machine lets a Manager do.
 type system struct {
 	family  *family
-	spawner *spawner
 	cgroups *cgroups // nil: none
 }
 
@@ -210,14 +175,10 @@ func (m *Manager) openSystem(context.Context) error {
 		m.note("no cgroup controllers (" + err.Error() + "): memory, cpu and process limits are watched, not enforced by the kernel")
 	}
 	m.oomNow.Store(oomKills())
-	m.spawner = newSpawner()
 	return nil
 }
 
 func (m *Manager) closeSystem() {
-	if m.spawner != nil {
-		m.spawner.stop()
-	}
 	if m.cgroups != nil {
 		m.cgroups.close()
 	}

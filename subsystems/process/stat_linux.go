@@ -146,7 +146,7 @@ func (r *procReader) all(dst map[int]proc) error {
 // re-parented to it are among them. ok is false where the kernel does not tell.
 func (r *procReader) adopted(self int) (pids []int, ok bool) {
 	id := strconv.Itoa(self)
-	b, err := os.ReadFile("/proc/" + id + "/task/" + id + "/children")
+	b, err := slurp("/proc/" + id + "/task/" + id + "/children")
 	if err != nil {
 		return nil, false
 	}
@@ -156,6 +156,25 @@ func (r *procReader) adopted(self int) (pids []int, ok bool) {
 		}
 	}
 	return pids, true
+}
+
+// slurp reads a file of /proc without the poller, which takes none of them.
+func slurp(path string) ([]byte, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	out := make([]byte, 0, 512)
+	for {
+		n, err := readFD(fd, out[len(out):cap(out)])
+		if err != nil || n <= 0 {
+			return out, err
+		}
+		if out = out[:len(out)+n]; len(out) == cap(out) {
+			out = append(out, 0)[:len(out)]
+		}
+	}
 }
 
 // mark is the value of GAIA_PROCESS that a process was given, "" none.

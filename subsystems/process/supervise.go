@@ -44,12 +44,11 @@ func (m *Manager) Launch(ctx context.Context, spec Spec) (*Process, error) {
 		m.drop(p)
 		return nil, err
 	}
-	r, err := p.begin(ctx, op)
-	if err != nil {
-		m.drop(p)
+	started := make(chan error, 1)
+	m.wg.Go(func() { p.supervise(ctx, op, started) })
+	if err := <-started; err != nil {
 		return nil, err
 	}
-	m.wg.Go(func() { p.supervise(op, r) })
 	return p, nil
 }
 
@@ -120,8 +119,17 @@ func (p *Process) running(r *run) {
 	}
 }
 
-// supervise sees p through all its runs. It owns op.
-func (p *Process) supervise(op *admission.Op, r *run) {
+// supervise sees p through all its runs. It owns op. started is told how the first
+// start went; ctx counts until then.
+func (p *Process) supervise(ctx context.Context, op *admission.Op, started chan<- error) {
+	r, err := p.begin(ctx, op)
+	if err != nil {
+		p.m.drop(p)
+	}
+	started <- err
+	if err != nil {
+		return
+	}
 	var flaps flaps
 	for r != nil {
 		e := r.wait()
