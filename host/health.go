@@ -121,6 +121,9 @@ func (h *Host) partHealth(p *part) control.Health {
 		bad, poor := p.health()
 		failing, own.Reasons = append(failing, bad...), poor
 	}
+	if p.notes != nil {
+		own.Notes = p.notes()
+	}
 	now := h.clock()
 	done := p.recent.last(now, p.Core())
 	if n := done.attempts(); n >= healthSample {

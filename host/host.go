@@ -21,6 +21,7 @@ import (
 	"github.com/gaia-host/gaia/host/work"
 	"github.com/gaia-host/gaia/subsystems/api"
 	"github.com/gaia-host/gaia/subsystems/network"
+	"github.com/gaia-host/gaia/subsystems/process"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -36,9 +37,12 @@ type Options struct {
 	ConfigFile string
 	// CacheDir keeps compiled Wasm; "" only in memory.
 	CacheDir string
-	Version  string
-	Getenv   func(name string) (string, bool) // nil: os.LookupEnv
-	Log      *slog.Logger                     // nil: discarded
+	// Shim is the command that sets the limits of a process and becomes its program:
+	// it ends in process.Exec. nil: a start with such limits is refused.
+	Shim    []string
+	Version string
+	Getenv  func(name string) (string, bool) // nil: os.LookupEnv
+	Log     *slog.Logger                     // nil: discarded
 	// OnReload is told how each change of policies or configuration ended, on the
 	// goroutine that made it; nil: nobody.
 	OnReload func(ReloadEvent)
@@ -60,6 +64,7 @@ type Host struct {
 	sources  []metrics.Source
 	network  *network.Coordinator
 	api      *api.Pool
+	process  *process.Manager
 	gateway  *gateway.Server
 	work     *work.Server
 	control  *control.Server

@@ -30,6 +30,9 @@ type part struct {
 	apply func(cfg *config.Config) error
 	// health says what is wrong with the subsystem's own loops; nil: it has none.
 	health func() (failing, degraded []string)
+	// notes say what the machine lacks and what is done instead, which is no fault;
+	// nil: nothing.
+	notes func() []string
 	// actions are what can be asked of it.
 	actions work.Subsystem
 	// recent is what /health judges it by besides: attempts that failed are those
@@ -46,6 +49,7 @@ func (p *part) name() string { return p.Schema().Subsystem() }
 func (h *Host) makers() []func(*config.Config) (part, error) {
 	return []func(*config.Config) (part, error){
 		h.newNetwork, // the pool dials with it
+		h.newProcess,
 		h.newAPI,
 	}
 }

@@ -56,7 +56,7 @@ func runHost(cmd *cobra.Command, e env, s *settings, policies []string) error {
 	log, level := newLogger(e.err, cfg.Log)
 	defer divertStandardLog(log)()
 	h, err := host.New(cfg, host.Options{
-		Policies: policies, ConfigFile: s.file, CacheDir: cacheDir(), Version: version, Log: log,
+		Policies: policies, ConfigFile: s.file, CacheDir: cacheDir(), Version: version, Log: log, Shim: shimCommand(),
 		ReadConfig: func() (*config.Config, error) {
 			c, err := s.read(cmd, e)
 			if err == nil {

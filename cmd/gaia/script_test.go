@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -43,7 +45,7 @@ func TestScript(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"upstream": upstream, "ready": ready, "get": get, "waitfor": waitFor, "exitcode": exitCodeIs, "waitfile": waitFile, "signal": signalGaia, "slowget": slowGet, "slowanswer": slowAnswer,
+			"upstream": upstream, "ready": ready, "get": get, "waitfor": waitFor, "waitlogs": waitLogs, "exitcode": exitCodeIs, "waitfile": waitFile, "signal": signalGaia, "slowget": slowGet, "slowanswer": slowAnswer,
 		},
 	})
 }
@@ -203,4 +205,23 @@ func exitCodeIs(ts *testscript.TestScript, _ bool, args []string) {
 	if code != args[0] {
 		ts.Fatalf("exit code %s, want %s", code, args[0])
 	}
+}
+
+// waitLogs waits until a process has said something.
+func waitLogs(ts *testscript.TestScript, _ bool, args []string) {
+	c := control.NewClient(ts.Getenv("SOCKET"), "", "")
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	defer cancel()
+	input, err := json.Marshal(map[string]any{"id": args[0], "follow": true})
+	ts.Check(err)
+	res, err := c.Work(ctx, control.WorkRequest{Subsystem: "process", Action: "logs", Input: input})
+	ts.Check(err)
+	defer res.Body.Close()
+	lines := bufio.NewScanner(res.Body)
+	for lines.Scan() {
+		if lines.Text() == args[1] {
+			return
+		}
+	}
+	ts.Fatalf("%s never said %q: %v", args[0], args[1], lines.Err())
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gaia-host/gaia/extensions/policy"
 	"github.com/gaia-host/gaia/host/control"
 	"github.com/gaia-host/gaia/host/work"
 	"github.com/spf13/cobra"
@@ -22,7 +23,7 @@ import (
 // command for each action, made from its declaration in host/work. Commands that do
 // more than one request stand in work_NAME.go of their subsystem.
 func newWork(e env) []*cobra.Command {
-	special := map[string][]*cobra.Command{}
+	special := map[string][]*cobra.Command{policy.SubsystemProcess: {newProcessRun(e)}}
 	var groups []*cobra.Command
 	for _, sub := range work.Catalog() {
 		children := special[sub.Name]
@@ -50,6 +51,8 @@ type action struct {
 	steer struct{ tenant, priority, cost, key string }
 	from  string // file whose bytes are sent
 	to    string // file that the answer goes to
+	// print shows the answer; nil: as what it gives is shown.
+	print func(res *http.Response, p *progress) error
 }
 
 func newAction(e env, subsystem string, a work.Action) *action {
@@ -274,6 +277,9 @@ func (v *action) open() (io.ReadCloser, error) {
 
 // show prints the answer in the form asked for.
 func (v *action) show(res *http.Response, p *progress) error {
+	if v.print != nil {
+		return v.print(res, p)
+	}
 	switch v.a.Gives {
 	case work.GivesBytes:
 		return v.showBytes(res, p)

@@ -54,6 +54,15 @@ const (
 	DefaultReadHeaderTimeout = Duration(10 * time.Second)
 	DefaultIdleTimeout       = Duration(120 * time.Second)
 	DefaultDrainTimeout      = Duration(30 * time.Second)
+
+	DefaultProcessGrace     = Duration(5 * time.Second)
+	DefaultProcessWaitDelay = Duration(time.Second)
+	DefaultOutputRing       = 64 * KiB
+	DefaultLogMax           = 10 * MiB
+	DefaultLogKeep          = 3
+	DefaultProcessHistory   = 256
+	DefaultCgroup           = "auto"
+	DefaultWatchInterval    = Duration(time.Second)
 )
 
 // Config is the whole configuration. It is read-only once Load has returned
@@ -89,6 +98,7 @@ type Config struct {
 	API     API               `koanf:"api"`
 	Network Network           `koanf:"network"`
 	Gateway Gateway           `koanf:"gateway"`
+	Process Process           `koanf:"process"`
 }
 
 // Log says what is logged and how.
@@ -318,6 +328,30 @@ type Breaker struct {
 	HalfOpen     int      `koanf:"half_open"`
 }
 
+// Process are the settings of the process manager. A time of 0 is no bound.
+type Process struct {
+	// Grace is the time from the stop signal to SIGKILL.
+	Grace Duration `koanf:"grace"`
+	// Timeout bounds the run of a process that names no bound of its own.
+	Timeout Duration `koanf:"timeout"`
+	// WaitDelay is how long output is awaited from a pipe that somebody still holds.
+	WaitDelay Duration `koanf:"wait_delay"`
+	// OutputRing is how much of each stream is kept in memory.
+	OutputRing ByteSize `koanf:"output_ring"`
+	// LogDir is where output files are kept; "" keeps none.
+	LogDir string `koanf:"log_dir" reload:"restart"`
+	// LogMax is the size at which an output file is rotated, LogKeep how many older
+	// ones stay.
+	LogMax  ByteSize `koanf:"log_max"`
+	LogKeep int      `koanf:"log_keep"`
+	// History is how many ended processes are remembered.
+	History int `koanf:"history"`
+	// Cgroup is auto, off, or the folder of a cgroup v2 to make groups in.
+	Cgroup string `koanf:"cgroup" reload:"restart"`
+	// WatchInterval is how often memory and processor time are looked at.
+	WatchInterval Duration `koanf:"watch_interval" reload:"restart"`
+}
+
 // Gateway are the settings of the listener. A time or size of 0 is no bound.
 type Gateway struct {
 	MaxHeaderBytes    ByteSize `koanf:"max_header_bytes" reload:"restart"`
@@ -370,6 +404,11 @@ func Default() *Config {
 			IdleTimeout:       DefaultIdleTimeout,
 			DrainTimeout:      DefaultDrainTimeout,
 			ForwardProxy:      true,
+		},
+		Process: Process{
+			Grace: DefaultProcessGrace, WaitDelay: DefaultProcessWaitDelay, OutputRing: DefaultOutputRing,
+			LogMax: DefaultLogMax, LogKeep: DefaultLogKeep, History: DefaultProcessHistory,
+			Cgroup: DefaultCgroup, WatchInterval: DefaultWatchInterval,
 		},
 	}
 }

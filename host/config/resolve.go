@@ -144,6 +144,7 @@ func (l *loader) anchorPaths(cfg *Config) {
 	anchor(&cfg.TokenFile, "token_file")
 	anchor(&cfg.StateFile, "state_file")
 	anchor(&cfg.API.CAFile, "api", "ca_file")
+	anchor(&cfg.Process.LogDir, "process", "log_dir")
 	for name, policy := range cfg.Policies {
 		if isPath(policy.Use) {
 			anchor(&policy.Use, "policies", name, "use")

@@ -6,10 +6,12 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // The values that keys with a choice accept.
@@ -75,6 +77,7 @@ func (v *validator) config(c *Config) {
 	}
 	v.api(&c.API)
 	v.network(&c.Network)
+	v.process(&c.Process)
 	if c.Gateway.MaxHeaderBytes < KiB && c.Gateway.MaxHeaderBytes >= 0 {
 		v.fail([]string{"gateway", "max_header_bytes"}, "must be at least 1KiB")
 	}
@@ -369,6 +372,21 @@ func (v *validator) api(a *API) {
 		atLeast(b.Window != 0, "greater than 0", "breaker", "window")
 		atLeast(b.OpenFor != 0, "greater than 0", "breaker", "open_for")
 		atLeast(b.HalfOpen != 0, "at least 1", "breaker", "half_open")
+	}
+}
+
+func (v *validator) process(p *Process) {
+	if p.OutputRing > 64*MiB {
+		v.fail([]string{"process", "output_ring"}, "must be at most 64MiB")
+	}
+	if p.LogMax >= 0 && p.LogMax < 4*KiB {
+		v.fail([]string{"process", "log_max"}, "must be at least 4KiB")
+	}
+	if p.WatchInterval >= 0 && p.WatchInterval < Duration(10*time.Millisecond) {
+		v.fail([]string{"process", "watch_interval"}, "must be at least 10ms")
+	}
+	if c := p.Cgroup; c != "auto" && c != "off" && !filepath.IsAbs(c) {
+		v.fail([]string{"process", "cgroup"}, "want auto, off or the absolute path of a cgroup v2, got %s", quote(c))
 	}
 }
 

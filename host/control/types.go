@@ -96,6 +96,7 @@ type Health struct {
 	Schema     string            `json:"schema"`
 	Status     string            `json:"status"` // "ok", "degraded" or "failing"
 	Reasons    []string          `json:"reasons,omitempty"`
+	Notes      []string          `json:"notes,omitempty"` // what the machine lacks, which is no fault
 	Subsystems map[string]Health `json:"subsystems,omitempty"`
 }
 

@@ -3,6 +3,7 @@ package process
 import (
 	"errors"
 	"os"
+	"runtime"
 	"sync"
 	"syscall"
 
@@ -60,7 +61,9 @@ func newFamily(reaper bool) (*family, error) {
 func (f *family) birth(r *run) error {
 	f.births.RLock()
 	defer f.births.RUnlock()
-	if err := r.cmd.Start(); err != nil {
+	var err error
+	offMain(func() { err = r.cmd.Start() })
+	if err != nil {
 		return err
 	}
 	r.pid = r.cmd.Process.Pid
@@ -68,6 +71,25 @@ func (f *family) birth(r *run) error {
 	defer f.mu.Unlock()
 	f.runs[r.pid], f.marks[r.mark] = r, r
 	return nil
+}
+
+// offMain runs fn on a thread other than the program's first. The kernel keeps the
+// children of each thread apart and gives orphans to the first: what is found there
+// was adopted, or made by somebody else in this program, and is no Manager's leader,
+// not of another Manager either.
+func offMain(fn func()) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if unix.Gettid() != os.Getpid() {
+		fn()
+		return
+	}
+	done := make(chan struct{})
+	go func() { // cannot come to the first thread: this goroutine holds it
+		defer close(done)
+		fn()
+	}()
+	<-done
 }
 
 // leave forgets r, which is about to be reaped.
@@ -95,13 +117,18 @@ func (f *family) quiet(r *run) bool {
 			continue
 		}
 		p, ok := f.reader.read(pid)
-		if !ok || f.ownerLocked(&p) != r {
+		if !ok {
 			continue
 		}
-		if !p.zombie() {
+		switch owner, sure := f.ownerLocked(&p); {
+		case !sure:
+			return false // it may be r's
+		case owner != r:
+		case p.zombie():
+			reap(pid)
+		default:
 			return false
 		}
-		reap(pid)
 	}
 	return true
 }
@@ -163,27 +190,29 @@ func (f *family) rootLocked(p *proc) *run {
 	if !f.reaper && f.runs[p.ppid] != nil {
 		return nil // comes with its parent
 	}
-	return f.ownerLocked(p)
+	r, _ := f.ownerLocked(p)
+	return r
 }
 
-// ownerLocked is the run that a process without parents came from.
-func (f *family) ownerLocked(p *proc) *run {
+// ownerLocked is the run that a process without parents came from, nil none; sure
+// is false while that cannot be told.
+func (f *family) ownerLocked(p *proc) (r *run, sure bool) {
 	if o, ok := f.owners[p.pid]; ok && o.start == p.start {
-		return o.run
+		return o.run, true
 	}
 	for _, leader := range [...]int{p.pgrp, p.session} {
 		if r := f.runs[leader]; r != nil {
-			return r
+			return r, true
 		}
 	}
 	if p.zombie() || p.ppid != f.self && p.ppid != 1 {
-		return nil
+		return nil, true
 	}
-	r := f.marks[f.reader.mark(p.pid)]
-	if r != nil {
+	mark, sure := f.reader.mark(p.pid)
+	if r = f.marks[mark]; r != nil {
 		f.owners[p.pid] = owned{p.start, r}
 	}
-	return r
+	return r, sure
 }
 
 // descend enters p and all below it as r's.

@@ -108,12 +108,16 @@ func (r *run) clear() int {
 		return 0
 	}
 	grace, ask := r.leftGrace()
-	if ask {
+	asked := map[int]uint64{}
+	if r.emptied(time.Now().Add(grace), r.killed, func() {
 		for _, p := range f.members(r) {
-			f.kill(&p, r.p.spec.StopSignal)
+			inGroup := p.pgrp == r.pid // was asked with it
+			if asked[p.pid] != p.start && (ask || !inGroup) {
+				asked[p.pid] = p.start
+				f.kill(&p, r.p.spec.StopSignal)
+			}
 		}
-	}
-	if r.emptied(time.Now().Add(grace), r.killed, func() {}) {
+	}) {
 		return 0
 	}
 	r.emptied(time.Now().Add(killTime), nil, func() {

@@ -177,18 +177,33 @@ func slurp(path string) ([]byte, error) {
 	}
 }
 
-// mark is the value of GAIA_PROCESS that a process was given, "" none.
-func (r *procReader) mark(pid int) string {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
+// mark is the value of GAIA_PROCESS that a process was given, "" none. sure is false
+// while it cannot be told: in the midst of an exec a process has no environment.
+func (r *procReader) mark(pid int) (value string, sure bool) {
+	dir := "/proc/" + strconv.Itoa(pid)
+	b, err := slurp(dir + "/environ")
 	if err != nil {
-		return ""
+		return "", true
 	}
 	for v := range bytes.SplitSeq(b, []byte{0}) {
 		if rest, ok := bytes.CutPrefix(v, []byte(markName+"=")); ok {
-			return string(rest)
+			return string(rest), true
 		}
 	}
-	return ""
+	if len(b) > 0 {
+		return "", true
+	}
+	stat, err := slurp(dir + "/stat")
+	return "", err != nil || !inExec(stat)
+}
+
+// statEnvEnd is the address at which the environment ends: set last in an exec.
+const statEnvEnd = 48
+
+// inExec reports whether a line of stat is of a process that has no environment yet.
+func inExec(stat []byte) bool {
+	words := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	return len(words) > statEnvEnd && string(words[statEnvEnd]) == "0" && words[statState][0] != 'Z'
 }
 
 // oomKills is how many processes the kernel has killed for want of memory since it

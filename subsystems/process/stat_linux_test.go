@@ -2,6 +2,7 @@ package process
 
 import (
 	"os"
+	"strings"
 	"testing"
 	"time"
 )
@@ -19,11 +20,24 @@ func TestParseStat(t *testing.T) {
 	}
 }
 
+// A look between the two halves of an exec says nothing about where a process came
+// from.
+func TestAProcessInAnExecHasNoEnvironmentYet(t *testing.T) {
+	line := "42 (a) S" + strings.Repeat(" 1", 46) + " ENV END 0\n"
+	for ends, want := range map[string]bool{"0 0": true, "9 9": false, "8 9": false} {
+		env, end, _ := strings.Cut(ends, " ")
+		got := inExec([]byte(strings.NewReplacer("ENV", env, "END", end).Replace(line)))
+		if got != want {
+			t.Errorf("%s: %v", ends, got)
+		}
+	}
+}
+
 func FuzzParseStat(f *testing.F) {
 	f.Add([]byte("42 (a) (b c) S 1 42 7 0 -1 4194304 1 0 0 0 11 22 3 4 20 0 1 0 987654 1000 250 1\n"))
 	f.Add([]byte("1 ( S"))
 	f.Add([]byte(") ("))
-	f.Fuzz(func(_ *testing.T, b []byte) { parseStat(b) })
+	f.Fuzz(func(_ *testing.T, b []byte) { parseStat(b); inExec(b) })
 }
 
 func FuzzDecodeLimits(f *testing.F) {

@@ -223,6 +223,23 @@ func TestOtherChildrenKeepTheirStatus(t *testing.T) {
 	}
 }
 
+// Two Managers in one program do not take each other's children for orphans, however
+// long a leader is left unreaped.
+func TestManagersLeaveEachOthersChildren(t *testing.T) {
+	eager := newManager(t, func(c *Config) { c.Tick = 10 * time.Millisecond })
+	m := newManager(t, nil)
+	var ps []*Process
+	for range 8 {
+		ps = append(ps, launch(t, m, Spec{Args: sh(`(trap "" TERM; while :; do sleep 0.01; done) & exit 5`), Grace: 300 * time.Millisecond}))
+	}
+	runToEnd(t, eager, Spec{Args: sh("sleep 0.2")})
+	for _, p := range ps {
+		if e := wait(t, p); e.Reason != ReasonExit || e.Code != 5 {
+			t.Errorf("%s ended %v, want code 5", p.ID(), e.String())
+		}
+	}
+}
+
 func TestTheManagersEndIsTheEndOfAllInParallel(t *testing.T) {
 	c := DefaultConfig()
 	c.Grace = 300 * time.Millisecond
