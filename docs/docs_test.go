@@ -285,6 +285,9 @@ func TestFlagsExist(t *testing.T) {
 				verb = words[:2]
 			}
 			for _, w := range words {
+				if w == "--" {
+					break // what follows is another program's
+				}
 				flag, _, _ := strings.Cut(strings.TrimRight(w, ".,:)"), "=")
 				if !strings.HasPrefix(flag, "-") || flag == "-" {
 					continue

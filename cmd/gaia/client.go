@@ -59,7 +59,9 @@ func printStatus(w io.Writer, st control.Status) {
 	}
 	sort.Strings(names)
 	for _, name := range names {
-		fmt.Fprintf(w, "%s  %s\n", name, strings.Join(numbers(st.Subsystems[name]), "  "))
+		if some := numbers(st.Subsystems[name]); len(some) > 0 { // one that has done nothing says nothing
+			fmt.Fprintf(w, "%s  %s\n", name, strings.Join(some, "  "))
+		}
 	}
 }
 

@@ -84,7 +84,17 @@ func ready(ts *testscript.TestScript, _ bool, _ []string) {
 	c := control.NewClient(ts.Getenv("SOCKET"), "", "")
 	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
 	defer cancel()
-	poll(ts, ctx, "gaia is not ready", func() bool { st, err := c.Status(ctx); return err == nil && st.Listen != "" })
+	poll(ts, ctx, "gaia is not ready", func() bool {
+		st, err := c.Status(ctx)
+		if err != nil {
+			return false
+		}
+		conn, err := net.Dial("tcp", st.Listen) // the control plane opens before the gateway does
+		if err != nil {
+			return false
+		}
+		return conn.Close() == nil
+	})
 }
 
 // poll asks until ok or the time is over.
