@@ -79,18 +79,33 @@ func TestFailover(t *testing.T) {
 		"passive": {`routes.up.outlier={eject_for: 300ms}`},
 		"active":  {`routes.up.health={path: /healthz, interval: 100ms}`, `routes.up.outlier={eject_for: 1h, max_eject_for: 1h}`},
 		"p2c":     {`routes.up.balance=p2c`, `routes.up.outlier={eject_for: 300ms}`},
+		"policy":  {`routes.up.health={path: /healthz, interval: 100ms}`},
 	} {
-		t.Run(name, func(t *testing.T) { failOver(t, set) })
+		t.Run(name, func(t *testing.T) {
+			policies := map[string]string{}
+			if name == "policy" {
+				policies["p.js"] = idlest
+			}
+			failOver(t, policies, set)
+		})
 	}
 }
 
-func failOver(t *testing.T, set []string) {
+// idlest chooses in the route hook: by its own rule among those that are well.
+const idlest = `
+export const options = { budget: "1s" };
+export function onRoute(req, upstreams) {
+	const well = upstreams.filter((u) => u.healthy);
+	return (well.length > 0 ? well : [...upstreams]).sort((a, b) => a.inFlight - b.inFlight || Math.random() - 0.5)[0].name;
+}`
+
+func failOver(t *testing.T, policies map[string]string, set []string) {
 	var ups [3]*childUpstream
 	for i, name := range []string{"a", "b", "c"} {
 		ups[i] = startChild(t, name, "127.0.0.1:0")
 		set = append(set, fmt.Sprintf("routes.up.upstreams.%s.url=http://%s", name, ups[i].addr))
 	}
-	th := runFiles(t, nil, set...)
+	th := run(t, policies, set...)
 	var answers [3]atomic.Int64
 	var failed atomic.Int64
 	stop := make(chan struct{})

@@ -5,6 +5,7 @@ import (
 
 	"github.com/gaia-host/gaia/extensions/metrics"
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/extensions/route"
 	"github.com/gaia-host/gaia/host/control"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -16,6 +17,7 @@ type collector struct {
 	h *Host
 
 	build, health, generation, reloads, calls, faults, breaker, guests, value *prometheus.Desc
+	upHealthy, upInFlight, upErrors                                           *prometheus.Desc
 	fields                                                                    map[string][]*prometheus.Desc // by subsystem, in the order of its schema
 	latency                                                                   map[string]*prometheus.Desc   // by subsystem
 }
@@ -34,6 +36,9 @@ func (h *Host) newRegistry() *prometheus.Registry {
 		breaker:    desc("policy_breaker_open", "1 while a policy keeps failing and is not asked.", "policy"),
 		guests:     desc("policy_guests", "Guests that a policy has.", "policy"),
 		value:      desc("policy_value", "A policy's own counters and gauges.", "policy", "name"),
+		upHealthy:  desc("upstream_healthy", "1 while the balancer may choose the upstream as usual.", "route", "upstream"),
+		upInFlight: desc("upstream_in_flight", "Attempts under way at the upstream.", "route", "upstream"),
+		upErrors:   desc("upstream_error_ratio", "Share of the attempts of the last 5 to 10 s that failed there.", "route", "upstream"),
 		fields:     map[string][]*prometheus.Desc{},
 		latency:    map[string]*prometheus.Desc{},
 	}
@@ -54,7 +59,7 @@ func (h *Host) Gatherer() prometheus.Gatherer { return h.registry }
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.build, c.health, c.generation, c.reloads, c.calls, c.faults, c.breaker, c.guests, c.value} {
+	for _, d := range []*prometheus.Desc{c.build, c.health, c.generation, c.reloads, c.calls, c.faults, c.breaker, c.guests, c.value, c.upHealthy, c.upInFlight, c.upErrors} {
 		ch <- d
 	}
 	for name, ds := range c.fields {
@@ -91,6 +96,17 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		gauge(c.guests, float64(p.Guests), p.Name)
 	}
 	c.h.natives.Metrics().Range(func(pol, name string, _ metrics.FieldKind, v float64) { gauge(c.value, v, pol, name) })
+	for _, r := range c.h.gateway.Routes() {
+		for _, u := range upstreamsOf(r.Group, c.h.clock()) {
+			well := 0.0
+			if u.Health == route.Healthy.String() {
+				well = 1
+			}
+			gauge(c.upHealthy, well, r.Name, u.Name)
+			gauge(c.upInFlight, float64(u.InFlight), r.Name, u.Name)
+			gauge(c.upErrors, u.ErrorRate, r.Name, u.Name)
+		}
+	}
 	for i := range c.h.parts {
 		p := &c.h.parts[i]
 		ch <- c.attempts(p)

@@ -53,6 +53,7 @@ func printStatus(w io.Writer, st control.Status) {
 		fmt.Fprintf(w, "last reload REFUSED at %s:\n%s\n", st.LastReload.At.Format(time.TimeOnly), indent(st.LastReload.Error))
 	}
 	printPolicies(w, st.Policies)
+	printUpstreams(w, st.Routes)
 	names := make([]string, 0, len(st.Subsystems))
 	for name := range st.Subsystems {
 		names = append(names, name)
@@ -86,6 +87,22 @@ func printPolicies(w io.Writer, ps []control.Policy) {
 			faults += " (not asked for now)"
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", p.Name, p.Engine, short(p.Digest), strings.Join(p.Hooks, ","), p.OnFailure, p.Calls, faults)
+	}
+	_ = t.Flush()
+}
+
+// printUpstreams shows the routes that have a choice.
+func printUpstreams(w io.Writer, routes []control.Route) {
+	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	head := "ROUTE\tUPSTREAM\tHEALTH\tTIER\tWEIGHT\tIN FLIGHT\tERRORS\tP50\tP95\n"
+	for _, r := range routes {
+		if len(r.Upstreams) < 2 {
+			continue
+		}
+		for _, u := range r.Upstreams {
+			fmt.Fprintf(t, "%s%s\t%s\t%s\t%d\t%d\t%d\t%.0f %%\t%.3g ms\t%.3g ms\n", head, r.Name, u.Name, u.Health, u.Tier, u.Weight, u.InFlight, 100*u.ErrorRate, u.P50MS, u.P95MS)
+			head = ""
+		}
 	}
 	_ = t.Flush()
 }

@@ -78,6 +78,9 @@ func (c *Core) ask(now int64, op *Op) {
 		return
 	}
 	op.view = op.Group.View(op.view[:0], now)
+	for i := range op.view {
+		op.view[i].Healthy = op.view[i].Healthy && !op.tried.Has(i)
+	}
 	c.fillRemaining(now, op)
 	op.answer.Reset()
 	if m := chain.OnRoute(&op.Req, op.view, &op.answer, &op.scratch); m != nil {

@@ -133,3 +133,33 @@ func TestTheIllArePassedOver(t *testing.T) {
 		t.Error("nobody is well, and nobody is asked")
 	}
 }
+
+// The route hook of a later attempt sees where the earlier ones failed.
+func TestRouteHookSeesWhatFailedBefore(t *testing.T) {
+	var seen []bool
+	r := newRig(t, func(c *Config) { c.Retry.Base = 0 }, &testPolicy{name: "p", onRoute: func(_ *policy.Request, ups []policy.Upstream, d *policy.Decision) error {
+		seen = seen[:0]
+		for _, u := range ups {
+			seen = append(seen, u.Healthy)
+		}
+		for _, u := range ups {
+			if u.Healthy {
+				d.Upstream = u.Name
+				break
+			}
+		}
+		return nil
+	}})
+	op := r.op("k")
+	op.Group = group(t, "a", "b")
+	r.begin(op, Go)
+	r.c.Started(r.now, op)
+	res := policy.Response{Error: policy.ErrorRefused}
+	if op.Upstream() != 0 || !r.c.Answered(r.now, op, &res) {
+		t.Fatal("a is not tried first, or nothing after it")
+	}
+	r.c.Settle(r.now, op, &res, nil)
+	if v := r.c.Again(r.now, op); v.Kind != Go || op.Upstream() != 1 || seen[0] || !seen[1] {
+		t.Errorf("%v at %d, seen %v", v, op.Upstream(), seen)
+	}
+}
