@@ -21,6 +21,7 @@ func (h *Host) newNetwork(cfg *config.Config) (part, error) {
 		subsystem: h.network,
 		check:     func(cfg *config.Config) error { c := h.networkConfig(cfg); return c.Check() },
 		apply:     func(cfg *config.Config) error { return h.network.SetConfig(h.networkConfig(cfg)) },
+		health:    func() (failing, degraded []string) { return h.network.Failing(), nil },
 		actions:   work.Network(work.NetworkConfig{Coordinator: h.network}),
 	}, nil
 }

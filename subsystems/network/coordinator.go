@@ -200,6 +200,15 @@ func (n *Coordinator) ProxyAddr() string {
 	return n.proxy.addr()
 }
 
+// Failing says what of the coordinator's own does not work; nil: all does. Servers
+// and targets that fail are not its own.
+func (n *Coordinator) Failing() []string {
+	if n.proxy != nil && n.proxy.ended.Load() {
+		return []string{"the local proxy has ended"}
+	}
+	return nil
+}
+
 // enter begins work that Stop waits for, unless everything is cut.
 func (n *Coordinator) enter() bool {
 	n.mu.Lock()

@@ -452,6 +452,36 @@ func TestALateFamilyHoldsNobodyUp(t *testing.T) {
 	})
 }
 
+// While one family is waited for, the other's answer lives no longer than it may.
+func TestALateFamilyKeepsNoAnswerAlive(t *testing.T) {
+	release := make(chan struct{})
+	first, second := records("example.com. 2 A 192.0.2.1", "example.com. 2 AAAA 2001:db8::1"), records("example.com. 60 A 192.0.2.2")
+	var flipped atomic.Bool
+	s := startNameServer(t, func(network string, q *dns.Msg) *dns.Msg {
+		switch {
+		case flipped.Load():
+			return second(network, q)
+		case q.Question[0].Qtype == dns.TypeAAAA:
+			<-release
+		}
+		return first(network, q)
+	})
+	n, clock := newResolving(t, s, nil)
+	if got, _ := mustResolve(t, n, "example.com"); got != "192.0.2.1" {
+		t.Error(got)
+	}
+	clock.advance(3 * time.Second)
+	flipped.Store(true)
+	if got, _ := mustResolve(t, n, "example.com"); got != "192.0.2.2" {
+		t.Errorf("after the end of the record: %q", got)
+	}
+	close(release)
+	n.resolver.wg.Wait() // the late answer has come
+	if got, a := mustResolve(t, n, "example.com"); got != "192.0.2.2" || !a.Cached {
+		t.Errorf("a late answer replaced a later one: %q %+v", got, a)
+	}
+}
+
 func TestTheMachinesOwnFilesCount(t *testing.T) {
 	s := startNameServer(t, records("host.corp.test. 60 A 192.0.2.1", "example.com. 60 A 192.0.2.2", "changed.test. 60 A 192.0.2.3"))
 	dir := t.TempDir()

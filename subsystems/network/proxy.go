@@ -38,6 +38,7 @@ type proxy struct {
 	forward *httputil.ReverseProxy
 	buffers sync.Pool
 	tunnels atomic.Int64
+	ended   atomic.Bool    // it has stopped serving and was not told to
 	served  sync.WaitGroup // the accept loop
 
 	mu     sync.Mutex
@@ -91,6 +92,7 @@ func (p *proxy) start(ctx context.Context) error {
 	}
 	p.served.Go(func() {
 		if err := p.server.Serve(netutil.LimitListener(ln, maxProxyConns)); !errors.Is(err, http.ErrServerClosed) {
+			p.ended.Store(true)
 			p.n.log.Error("the local proxy has ended", "error", err)
 		}
 	})
@@ -251,6 +253,8 @@ func (p *proxy) fail(w http.ResponseWriter, r *http.Request, err error) {
 		status = http.StatusLoopDetected
 	case errors.Is(err, ErrPrivate):
 		status = http.StatusForbidden
+	case errors.Is(err, ErrBusy):
+		status = http.StatusServiceUnavailable
 	case errors.As(err, &timeout) && timeout.Timeout():
 		status = http.StatusGatewayTimeout
 	}

@@ -114,6 +114,15 @@ func TestProxyObeysGuardAndPolicies(t *testing.T) {
 	}
 }
 
+func TestAProxyThatEndedIsNoticed(t *testing.T) {
+	n, _ := startProxy(t, nil)
+	if f := n.Failing(); f != nil {
+		t.Error(f)
+	}
+	_ = n.proxy.ln.Close()
+	waitFor(t, "it is noticed", func() bool { return len(n.Failing()) == 1 })
+}
+
 func TestStopEndsTunnels(t *testing.T) {
 	addr := echo(t, "127.0.0.1:0")
 	n, _ := startProxy(t, nil)

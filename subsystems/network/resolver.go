@@ -110,7 +110,7 @@ func (r *resolver) miss(ctx context.Context, name string) (*answer, how, error) 
 		}
 	}
 	f := r.cache.flights[name]
-	if f == nil {
+	if f == nil || f.answer != nil && f.answer.expires <= now { // what came first has ended before the rest came
 		f = r.launchLocked(name)
 	}
 	r.cache.mu.Unlock()
@@ -182,17 +182,19 @@ func (r *resolver) fly(name string, f *flight) {
 func (r *resolver) land(name string, f *flight, a *answer, last bool) {
 	r.cache.mu.Lock()
 	defer r.cache.mu.Unlock()
-	if last {
+	e, newest := r.cache.byName[name], r.cache.flights[name] == f
+	if last && newest {
 		delete(r.cache.flights, name)
 	}
-	e := r.cache.byName[name]
 	failed := a.err != nil && !a.err.IsNotFound
 	if failed {
 		r.failures.Add(1)
 	}
-	if failed && e != nil && len(e.answer.addrs) > 0 && a.made < e.answer.stale {
+	switch {
+	case !newest: // a later question has answered, or will
+	case failed && e != nil && len(e.answer.addrs) > 0 && a.made < e.answer.stale:
 		e.retry = a.made + int64(staleRetry) // nobody answers: what was known stays
-	} else {
+	default:
 		r.cache.storeLocked(name, a)
 	}
 	if f.answer == nil {
@@ -234,7 +236,7 @@ func (r *resolver) families(s *system, d *DNS, name, fqdn string, f *flight) rep
 			ch <- i
 		}()
 	}
-	first := <-ch
+	first, since := <-ch, r.clock()
 	if len(got[first].addrs) == 0 {
 		<-ch
 		return merge(got[0], got[1])
@@ -246,6 +248,7 @@ func (r *resolver) families(s *system, d *DNS, name, fqdn string, f *flight) rep
 	case <-late.C:
 		r.land(name, f, r.answer(d, SourceDNS, got[first], name), false)
 		<-ch
+		got[first].ttl = max(got[first].ttl-time.Duration(r.clock()-since), 0)
 	}
 	return merge(got[0], got[1])
 }
