@@ -22,79 +22,102 @@ var restarts = [...]string{"const ", "let ", "var ", "function ", "return", "exp
 // roughly: tokens since the last comma or semicolon, summed up over the open brackets.
 // Texts are passed over; comments and patterns are read as code.
 func chainTooLong(s string) bool {
-	levels := []int{0} // tokens of each open bracket
-	commas := []int{0} // of each open bracket since the last semicolon
-	brackets := []byte{'{'}
-	sum, word := 0, false
-	end := lineEnd{all: ';', code: ';'}
-	add := func() bool {
-		levels[len(levels)-1]++
-		sum++
-		return sum > maxChain
-	}
-	restart := func() {
-		sum -= levels[len(levels)-1]
-		levels[len(levels)-1] = 0
-	}
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if isWord(c) {
-			if !word && add() {
-				return true
+	c := chain{open: []bracket{{kind: '{'}}}
+	word, end := false, lineEnd{all: ';', code: ';'}
+	for i := 0; i < len(s) && !c.long; i++ {
+		b := s[i]
+		if isWord(b) {
+			if !word {
+				c.add()
 			}
 			word = true
-			end.see(c, 0)
+			end.see(b, 0)
 			continue
 		}
 		word = false
-		if c != '\n' {
-			end.see(c, s[min(i+1, len(s)-1)])
-		}
-		switch c {
-		case ' ', '\t', '\r':
+		switch b {
 		case '\n':
-			if !end.statement() {
-				break
+			if end.statement() && restartsAt(s[i+1:min(i+200, len(s))]) {
+				c.semicolon()
 			}
-			rest := strings.TrimLeft(s[i+1:min(i+200, len(s))], " \t")
-			for _, w := range restarts {
-				if strings.HasPrefix(rest, w) {
-					restart()
-					commas[len(commas)-1] = 0
-					break
-				}
-			}
-		case ';':
-			restart()
-			commas[len(commas)-1] = 0
-		case ',':
-			restart()
-			at := len(commas) - 1
-			if commas[at]++; commas[at] > maxListed && brackets[at] != '[' {
-				return true
-			}
-		case '(', '[', '{':
-			if add() || len(levels) > maxOpen {
-				return true
-			}
-			levels, commas, brackets = append(levels, 0), append(commas, 0), append(brackets, c)
-		case ')', ']', '}':
-			if len(levels) > 1 {
-				restart()
-				levels, commas, brackets = levels[:len(levels)-1], commas[:len(commas)-1], brackets[:len(brackets)-1]
-			}
+			continue
 		case '"', '\'':
-			i = afterText(s, i, c)
-			if add() {
-				return true
-			}
-		default:
-			if add() {
-				return true
-			}
+			i = afterText(s, i, b)
+		}
+		end.see(b, s[min(i+1, len(s)-1)])
+		c.mark(b)
+	}
+	return c.long
+}
+
+func restartsAt(line string) bool {
+	line = strings.TrimLeft(line, " \t")
+	for _, w := range restarts {
+		if strings.HasPrefix(line, w) {
+			return true
 		}
 	}
 	return false
+}
+
+// bracket is an open one: its tokens since the last comma, and its commas since the last
+// semicolon.
+type bracket struct {
+	kind           byte
+	tokens, commas int
+}
+
+// chain counts what leads on from one another.
+type chain struct {
+	open []bracket
+	sum  int  // tokens of all open brackets
+	long bool // beyond a bound
+}
+
+func (c *chain) top() *bracket { return &c.open[len(c.open)-1] }
+
+func (c *chain) add() {
+	c.top().tokens++
+	if c.sum++; c.sum > maxChain {
+		c.long = true
+	}
+}
+
+func (c *chain) restart() {
+	c.sum -= c.top().tokens
+	c.top().tokens = 0
+}
+
+func (c *chain) semicolon() {
+	c.restart()
+	c.top().commas = 0
+}
+
+func (c *chain) mark(b byte) {
+	switch b {
+	case ' ', '\t', '\r':
+	case ';':
+		c.semicolon()
+	case ',':
+		c.restart()
+		if top := c.top(); top.kind != '[' {
+			if top.commas++; top.commas > maxListed {
+				c.long = true
+			}
+		}
+	case '(', '[', '{':
+		if c.add(); len(c.open) > maxOpen {
+			c.long = true
+		}
+		c.open = append(c.open, bracket{kind: b})
+	case ')', ']', '}':
+		if len(c.open) > 1 {
+			c.restart()
+			c.open = c.open[:len(c.open)-1]
+		}
+	default:
+		c.add()
+	}
 }
 
 // lineEnd knows how a line ends: with an operator, the next one belongs to the same
