@@ -1,0 +1,111 @@
+package experiment
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/host/experiment/dist"
+	"github.com/gaia-host/gaia/host/experiment/sim"
+	"github.com/gaia-host/gaia/host/experiment/trace"
+)
+
+const defaultPatience = 30 * time.Second
+
+// Trace is recorded traffic, read once.
+type Trace struct {
+	trace.Config
+	data *trace.Data
+}
+
+// rows reads the file at the first call.
+func (t *Trace) rows() (sim.Rows, error) {
+	if t.data == nil {
+		d, err := trace.Load(t.Config)
+		if err != nil {
+			return nil, err
+		}
+		t.data = d
+	}
+	return t.data.Rows(), nil
+}
+
+// build makes the scenario anew: processes and readers are used up by a run.
+func (s *Scenario) build(name string) (sim.Scenario, error) {
+	out := sim.Scenario{Name: name, Users: s.Users, Think: s.Think.Dist, Cost: s.Cost.Dist, Tenant: s.Tenant, Priority: policy.DefaultPriority,
+		Method: s.Method, Path: s.Path, From: time.Duration(s.Start), Patience: defaultPatience}
+	if given := count(s.Arrivals != nil, s.Users != 0, s.Trace != nil); given != 1 {
+		return out, errors.New("want exactly one of arrivals, users and trace")
+	}
+	if s.Users < 0 || s.Users > 1_000_000 {
+		return out, errors.New("users: want at most 1000000")
+	}
+	if s.Start < 0 || s.For < 0 {
+		return out, errors.New("startTime and duration must not be negative")
+	}
+	if s.For > 0 {
+		out.Until = out.From + time.Duration(s.For)
+	}
+	if s.Patience != nil {
+		out.Patience = time.Duration(*s.Patience)
+	}
+	if s.Priority != nil {
+		out.Priority = *s.Priority
+	}
+	if out.Patience < 0 || out.Priority < 0 || out.Priority > policy.MaxPriority {
+		return out, fmt.Errorf("want a patience of 0 or more, and a priority of 0 to %d", policy.MaxPriority)
+	}
+	if out.Method == "" {
+		out.Method = "GET"
+	}
+	if out.Path == "" {
+		out.Path = "/"
+	}
+	var err error
+	if out.KeyNames, out.Keys, err = s.Keys.build(); err != nil {
+		return out, err
+	}
+	switch {
+	case s.Arrivals != nil:
+		out.Process, err = s.Arrivals.process()
+	case s.Trace != nil:
+		out.Rows, err = s.Trace.rows()
+	}
+	return out, err
+}
+
+func count(given ...bool) (n int) {
+	for _, g := range given {
+		if g {
+			n++
+		}
+	}
+	return n
+}
+
+func (k *Keys) build() ([]string, dist.Dist, error) {
+	names := k.Names
+	if k.N > 0 && len(names) > 0 {
+		return nil, dist.Dist{}, errors.New("keys: want names or n, not both")
+	}
+	n := max(k.N, len(names), 1)
+	d, err := dist.Zipf(n, k.S)
+	if err != nil {
+		return nil, d, err
+	}
+	if len(names) == 0 {
+		base := k.Name
+		if base == "" {
+			base = "key"
+		}
+		if k.N == 0 {
+			return []string{base}, d, nil
+		}
+		for i := range n {
+			names = append(names, base+"-"+strconv.Itoa(i))
+		}
+	}
+	return names, d, nil
+}
