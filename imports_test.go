@@ -71,6 +71,7 @@ func libraries() map[string][]string {
 		"github.com/tetratelabs/wazero":       {"extensions/wasm"},
 		"github.com/valyala/bytebufferpool":   {"extensions/metrics", "extensions/wasm", "subsystems", "host"},
 		"github.com/HdrHistogram":             {"extensions/metrics", "host/experiment"},
+		"gonum.org/v1/gonum":                  {"host/experiment"},
 		"github.com/puzpuzpuz/xsync":          {"extensions/limit", "extensions/natives", "subsystems", "host"},
 		"github.com/knadh/koanf":              {"host/config"},
 		"github.com/go-viper/mapstructure":    {"host/config"},

@@ -41,6 +41,8 @@ type Config struct {
 	Tx     *natives.Tx
 	Getenv func(name string) (string, bool) // nil: an empty environment
 	Log    *slog.Logger                     // nil: discarded
+	// Rand is Math.random of JavaScript guests, see js.Config; nil: truly random.
+	Rand func() float64
 }
 
 // Settings are the operator's for one policy. Zero fields leave what the policy
@@ -137,7 +139,7 @@ func (s Settings) scope(name string, local bool, c Config) *natives.Scope {
 
 func openJS(ctx context.Context, src js.Source, use string, s Settings, c Config) (*Policy, error) {
 	p, err := js.Open(ctx, src, js.Config{Scope: s.scope(src.Name, true, c), Override: s.Options, Instances: s.Instances,
-		Standard: strings.HasPrefix(use, StdPrefix), Log: c.Log})
+		Standard: strings.HasPrefix(use, StdPrefix), Rand: c.Rand, Log: c.Log})
 	if err != nil {
 		return nil, err
 	}

@@ -64,8 +64,17 @@ func (s *Scenario) build(name string) (sim.Scenario, error) {
 		out.Path = "/"
 	}
 	var err error
-	if out.KeyNames, out.Keys, err = s.Keys.build(); err != nil {
+	if out.KeyNames, out.Keys, err = s.Keys.build("key"); err != nil {
 		return out, err
+	}
+	if s.Tenants.N > 0 || len(s.Tenants.Names) > 0 {
+		if len(out.KeyNames) > 1 {
+			return out, errors.New("want one key where there are tenants")
+		}
+		out.Key = out.KeyNames[0]
+		if out.KeyNames, out.Keys, err = s.Tenants.build("tenant"); err != nil {
+			return out, err
+		}
 	}
 	switch {
 	case s.Arrivals != nil:
@@ -85,7 +94,7 @@ func count(given ...bool) (n int) {
 	return n
 }
 
-func (k *Keys) build() ([]string, dist.Dist, error) {
+func (k *Keys) build(base string) ([]string, dist.Dist, error) {
 	names := k.Names
 	if k.N > 0 && len(names) > 0 {
 		return nil, dist.Dist{}, errors.New("keys: want names or n, not both")
@@ -96,9 +105,8 @@ func (k *Keys) build() ([]string, dist.Dist, error) {
 		return nil, d, err
 	}
 	if len(names) == 0 {
-		base := k.Name
-		if base == "" {
-			base = "key"
+		if k.Name != "" {
+			base = k.Name
 		}
 		if k.N == 0 {
 			return []string{base}, d, nil

@@ -45,12 +45,15 @@ type Scenario struct {
 	Trace    *Trace    `json:"trace,omitempty"`
 	Start    Duration  `json:"startTime,omitempty"`
 	For      Duration  `json:"duration,omitempty"` // 0 to the end
-	Keys     Keys      `json:"keys"`
-	Cost     Dist      `json:"cost"`
-	Tenant   string    `json:"tenant,omitempty"`
-	Priority *int      `json:"priority,omitempty"`
-	Method   string    `json:"method,omitempty"`
-	Path     string    `json:"path,omitempty"`
+	Keys     Keys      `json:"keys"`               // what limits count on
+	// Tenants, where there are any, are whose shares are compared, instead of keys: then
+	// Keys has one name.
+	Tenants  Keys   `json:"tenants"`
+	Cost     Dist   `json:"cost"`
+	Tenant   string `json:"tenant,omitempty"`
+	Priority *int   `json:"priority,omitempty"`
+	Method   string `json:"method,omitempty"`
+	Path     string `json:"path,omitempty"`
 	// Patience is how long a caller waits before it leaves. Unset: 30 s; 0 for ever.
 	Patience *Duration `json:"patience,omitempty"`
 }
@@ -78,13 +81,13 @@ type Stage struct {
 	Duration Duration `json:"duration"`
 }
 
-// Keys are what limits count on: a list of names, or N names NAME-0, NAME-1, ... whose
+// Keys are a list of names, or N names NAME-0, NAME-1, ... whose
 // popularity follows Zipf's law with the exponent S (0: all alike).
 type Keys struct {
 	Names []string `json:"names,omitempty"`
 	N     int      `json:"n,omitempty"`
 	S     float64  `json:"s,omitempty"`
-	Name  string   `json:"name,omitempty"` // unset "key"
+	Name  string   `json:"name,omitempty"` // unset "key" or "tenant"
 }
 
 // Upstream is a modelled server; see the package upstream.

@@ -34,6 +34,7 @@ type Config struct {
 	Getenv  func(name string) (string, bool)
 	Log     *slog.Logger
 	OnFault func(*policy.Fault) // told of every fault; nil: nobody
+	Rand    func() float64      // Math.random of guests; nil: truly random
 }
 
 // Manager puts sets of policies in force. It is safe for concurrent use; one change
@@ -97,7 +98,7 @@ func (m *Manager) Check(ctx context.Context, specs []Spec) error {
 
 func (m *Manager) open(ctx context.Context, specs []Spec) (*set, error) {
 	tx := m.c.Natives.Begin(m.c.Clock())
-	return open(ctx, specs, tx, bundle.Config{Wasm: m.c.Wasm, Tx: tx, Getenv: m.c.Getenv, Log: m.c.Log})
+	return open(ctx, specs, tx, bundle.Config{Wasm: m.c.Wasm, Tx: tx, Getenv: m.c.Getenv, Log: m.c.Log, Rand: m.c.Rand})
 }
 
 func (m *Manager) load(ctx context.Context, specs []Spec, force bool) (Outcome, error) {

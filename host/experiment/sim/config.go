@@ -9,6 +9,7 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/route"
@@ -31,9 +32,10 @@ type Config struct {
 	Retry         Retry
 	// Tick is called once a virtual second; nil: not.
 	Tick func(now int64)
-	// Stopped ends the run early when it returns an error; it is asked now and then.
-	// What was counted until then stays. nil: never.
-	Stopped func() error
+	// Halt ends the run early, soon after it is true, with the error of Cause. What was
+	// counted until then stays. nil: never.
+	Halt  *atomic.Bool
+	Cause func() error
 	// MaxEvents bounds the run; 0 is a thousand million.
 	MaxEvents uint64
 }
@@ -55,7 +57,9 @@ type Scenario struct {
 	Until    time.Duration // 0 the end
 	Keys     dist.Dist     // index into KeyNames
 	KeyNames []string      // at least one
-	Cost     dist.Dist     // 0 counts as 1
+	// Key, where it is not "", is the key of every request, and KeyNames are tenants.
+	Key      string
+	Cost     dist.Dist // 0 counts as 1
 	Tenant   string
 	Priority int
 	Method   string

@@ -62,7 +62,7 @@ type run struct {
 	sojourns float64 // ns
 }
 
-// Run runs the replica. With an error of Stopped, or ErrEvents, the outcome is what
+// Run runs the replica. With an error of Cause, or ErrEvents, the outcome is what
 // was counted until then.
 func Run(c Config) (*Outcome, error) {
 	r := &run{c: &c, now: c.Start, end: c.Start + int64(c.Duration), counted: c.Start + int64(c.Warmup), free: -1,
@@ -117,21 +117,14 @@ func (r *run) push(e event) {
 	r.heap.push(e)
 }
 
-// checkEvery is how many events pass between two looks at Stopped.
-const checkEvery = 1 << 12
-
 // loop takes what comes next, an arrival or an event, until the time is over.
 func (r *run) loop() error {
 	for r.o.Events = 0; ; r.o.Events++ {
-		if r.o.Events%checkEvery == 0 {
-			if r.o.Events > r.c.MaxEvents {
-				return ErrEvents
-			}
-			if r.c.Stopped != nil {
-				if err := r.c.Stopped(); err != nil {
-					return err
-				}
-			}
+		if r.o.Events > r.c.MaxEvents {
+			return ErrEvents
+		}
+		if r.c.Halt != nil && r.c.Halt.Load() {
+			return r.c.Cause()
 		}
 		src := r.nextSource()
 		at := int64(-1)
@@ -240,7 +233,11 @@ func (r *run) begin(i int32) {
 	op := r.c.Core.NewOp()
 	q := &op.Req
 	q.Action, q.Method, q.Host, q.Path, q.URL = "request", s.Method, "experiment.invalid", s.Path, "https://experiment.invalid"+s.Path
-	q.Key, q.Tenant, q.Priority, q.Cost, q.Deadline = r.names[c.key], c.tenant, s.Priority, c.cost, c.until
+	q.Key, q.Tenant = r.names[c.key], c.tenant
+	if s.Key != "" {
+		q.Key, q.Tenant = s.Key, q.Key
+	}
+	q.Priority, q.Cost, q.Deadline = s.Priority, c.cost, c.until
 	op.Group, op.Replayable, op.Idempotent = r.c.Group, true, true
 	c.op = op
 	c.tries++

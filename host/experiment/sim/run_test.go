@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/url"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -271,13 +272,8 @@ func TestBounds(t *testing.T) {
 	}
 	stop := errors.New("stop")
 	c = config(t, 1000, core(t, nil, nil), upstream.Config{Latency: fixed(1)})
-	n := 0
-	c.Stopped = func() error {
-		if n++; n > 30 {
-			return stop
-		}
-		return nil
-	}
+	c.Halt, c.Cause = &atomic.Bool{}, func() error { return stop }
+	c.Tick = func(now int64) { c.Halt.Store(now > start+int64(100*time.Second)) }
 	o, err := Run(c)
 	if !errors.Is(err, stop) || o.Offered == 0 {
 		t.Errorf("%v, offered %d", err, o.Offered)
