@@ -99,7 +99,7 @@ func kindOf(t reflect.Type) string {
 		return "url"
 	case reflect.TypeFor[map[string]any]():
 		return "map"
-	case reflect.TypeFor[map[string]config.Secret]():
+	case reflect.TypeFor[map[string]config.Secret](), reflect.TypeFor[map[string]string]():
 		return "map of texts"
 	case reflect.TypeFor[[]string]():
 		return "list of texts"

@@ -51,6 +51,7 @@ func (h *Host) makers() []func(*config.Config) (part, error) {
 		h.newNetwork, // the pool dials with it
 		h.newProcess,
 		h.newAPI,
+		h.newBrowser,
 	}
 }
 

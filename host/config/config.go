@@ -97,6 +97,7 @@ type Config struct {
 	Targets map[string]Target `koanf:"targets"`
 	API     API               `koanf:"api"`
 	Network Network           `koanf:"network"`
+	Browser Browser           `koanf:"browser"`
 	Gateway Gateway           `koanf:"gateway"`
 	Process Process           `koanf:"process"`
 }
@@ -398,6 +399,7 @@ func Default() *Config {
 			},
 		},
 		Network: DefaultNetwork(),
+		Browser: DefaultBrowser(),
 		Gateway: Gateway{
 			MaxHeaderBytes:    DefaultMaxHeaderBytes,
 			ReadHeaderTimeout: DefaultReadHeaderTimeout,

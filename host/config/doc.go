@@ -23,6 +23,6 @@
 //
 // # Not in this version
 //
-// The sections files, browser, process, network and targets do not exist yet;
+// The sections files, process, network and targets do not exist yet;
 // they are refused by name. limits.files and its siblings are accepted.
 package config

@@ -145,6 +145,11 @@ func (l *loader) anchorPaths(cfg *Config) {
 	anchor(&cfg.StateFile, "state_file")
 	anchor(&cfg.API.CAFile, "api", "ca_file")
 	anchor(&cfg.Process.LogDir, "process", "log_dir")
+	anchor(&cfg.Browser.Dir, "browser", "dir")
+	for name, dir := range cfg.Browser.Extensions {
+		anchor(&dir, "browser", "extensions", name)
+		cfg.Browser.Extensions[name] = dir
+	}
 	for name, policy := range cfg.Policies {
 		if isPath(policy.Use) {
 			anchor(&policy.Use, "policies", name, "use")

@@ -17,7 +17,7 @@ type Field struct {
 	Required bool     `json:"required,omitempty"`
 	OneOf    []string `json:"one_of,omitempty"`
 	Argument bool     `json:"-"`
-	index    int
+	index    []int
 }
 
 // Kind is the type of a field, as the list of actions names it.
@@ -36,17 +36,25 @@ const (
 	Value    Kind = "json" // anything else
 )
 
-// fieldsOf describes the fields of a struct in their order.
+// fieldsOf describes the fields of a struct in their order. Those of an embedded
+// struct are its own.
 func fieldsOf(t reflect.Type) []Field {
 	var fields []Field
 	for i := range t.NumField() {
 		f := t.Field(i)
+		if f.Anonymous {
+			for _, in := range fieldsOf(f.Type) {
+				in.index = append([]int{i}, in.index...)
+				fields = append(fields, in)
+			}
+			continue
+		}
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if name == "" || name == "-" {
 			continue
 		}
 		fields = append(fields, Field{Name: name, Kind: kindOf(f.Type), Doc: f.Tag.Get("doc"), Required: f.Tag.Get("need") == "yes",
-			OneOf: strings.Fields(f.Tag.Get("one")), Argument: f.Tag.Get("arg") == "yes", index: i})
+			OneOf: strings.Fields(f.Tag.Get("one")), Argument: f.Tag.Get("arg") == "yes", index: []int{i}})
 	}
 	return fields
 }

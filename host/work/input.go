@@ -127,7 +127,7 @@ func wantOf(t reflect.Type) string {
 func (a *Action) checkInput(in any) *Error {
 	v := reflect.ValueOf(in).Elem()
 	for _, f := range a.Fields() {
-		value := v.Field(f.index)
+		value := v.FieldByIndex(f.index)
 		if f.Required && value.IsZero() {
 			return BadInput(f.Name, "is missing")
 		}

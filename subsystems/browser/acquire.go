@@ -273,6 +273,9 @@ func (p *Pool) grow(k kind) {
 	in.id, in.idleSince = p.nextInstance, p.driver.Now()
 	p.instances[in.id] = in
 	p.log.Info("a browser was launched", "pid", in.pid(), "engine", string(k.engine), "version", in.version)
+	if p.counts.launched.Load() == 1 && p.config.Load().noSandbox() {
+		p.log.Warn("browsers run without Chromium's sandbox: where pages are not trusted, run gaia as another user than root")
+	}
 	p.wg.Go(func() { p.watch(in) })
 	if p.stopped {
 		in.draining = true

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -33,6 +34,9 @@ type Config struct {
 	// Proxy is what pages reach the network through: http://HOST:PORT or
 	// socks5://HOST:PORT. "": directly.
 	Proxy string
+	// ProxyAddr is asked at each launch where Proxy is "": HOST:PORT of an HTTP
+	// proxy, "" for none. nil: none.
+	ProxyAddr func() string
 	// NoSandbox switches Chromium's sandbox off. It is off as root in any case:
 	// Chromium does not start otherwise.
 	NoSandbox bool
@@ -113,6 +117,16 @@ func (c *Config) Check() error {
 	return errors.Join(faults...)
 }
 
+// proxy is what a browser that is launched now is to use.
+func (c *Config) proxy() string {
+	if c.Proxy == "" && c.ProxyAddr != nil {
+		if addr := c.ProxyAddr(); addr != "" {
+			return "http://" + addr
+		}
+	}
+	return c.Proxy
+}
+
 func proxyHost(proxy string) string {
 	u, err := url.Parse(proxy)
 	if err != nil {
@@ -120,6 +134,8 @@ func proxyHost(proxy string) string {
 	}
 	return u.Hostname()
 }
+
+func (c *Config) noSandbox() bool { return c.NoSandbox || os.Geteuid() == 0 }
 
 func (c *Config) launches() int {
 	if c.LaunchConcurrency > 0 {

@@ -115,11 +115,11 @@ func (c *Config) argv(k kind, program, profile string, noSandbox, smallShm bool)
 	if smallShm {
 		args = append(args, "--disable-dev-shm-usage")
 	}
-	if c.Proxy != "" {
-		args = append(args, "--proxy-server="+c.Proxy, "--proxy-bypass-list=<-loopback>",
+	if proxy := c.proxy(); proxy != "" {
+		args = append(args, "--proxy-server="+proxy, "--proxy-bypass-list=<-loopback>",
 			// Nor may WebRTC and look-ups of names go around the proxy.
 			"--webrtc-ip-handling-policy=disable_non_proxied_udp", "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
-			"--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE "+proxyHost(c.Proxy))
+			"--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE "+proxyHost(proxy))
 	}
 	return append(args, c.Args...)
 }

@@ -54,7 +54,7 @@ func (p *Pool) launch(ctx context.Context, k kind) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	profile, err := p.profiles.make()
+	profile, err := p.profiles.make(k.engine)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrLaunch, err)
 	}
@@ -79,7 +79,7 @@ func (in *instance) start(ctx context.Context, c *Config, program string) error 
 		return errors.Join(err, fromUs.Close(), toBrowser.Close())
 	}
 	in.proc, err = c.Launcher.Launch(ctx, Command{
-		Argv: c.argv(in.kind, program, in.profile, c.NoSandbox || os.Geteuid() == 0, shmFree() < shmNeeded),
+		Argv: c.argv(in.kind, program, in.profile, c.noSandbox(), shmFree() < shmNeeded),
 		Env:  environment(in.profile, c.Env), Dir: in.profile, Files: [2]*os.File{fromUs, toUs},
 	})
 	fromUs.Close()

@@ -88,7 +88,7 @@ func TestNothingIsLaunchedOrWrittenBeforeItIsNeeded(t *testing.T) {
 func TestSweepSparesTheLiving(t *testing.T) {
 	root := shortDir(t)
 	living := &profiles{root: root}
-	dir, err := living.make()
+	dir, err := living.make(HeadlessShell)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func TestSweepSparesTheLiving(t *testing.T) {
 
 func TestRootThatIsTooLongIsRefused(t *testing.T) {
 	root := filepath.Join(t.TempDir(), strings.Repeat("x", 60))
-	if _, err := (&profiles{root: root}).make(); err == nil || !strings.Contains(err.Error(), "browser.dir") {
+	if _, err := (&profiles{root: root}).make(Chromium); err == nil || !strings.Contains(err.Error(), "browser.dir") {
 		t.Errorf("%v", err)
 	}
 }
@@ -129,14 +129,14 @@ func TestRootThatOthersCanWriteToIsRefused(t *testing.T) {
 	if err := os.Chmod(root, 0o777); err != nil { //nolint:gosec // what is refused
 		t.Fatal(err)
 	}
-	if _, err := (&profiles{root: root}).make(); err == nil {
+	if _, err := (&profiles{root: root}).make(Chromium); err == nil {
 		t.Error("it was taken")
 	}
 	link := filepath.Join(t.TempDir(), "link")
 	if err := os.Symlink(t.TempDir(), link); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := (&profiles{root: link}).make(); err == nil {
+	if _, err := (&profiles{root: link}).make(Chromium); err == nil {
 		t.Error("a link was taken")
 	}
 }

@@ -110,7 +110,7 @@ func inUse(dir string) bool {
 	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil
 }
 
-// A browser makes a socket in its temporary folder, and ends if the path of that is
+// The whole browser makes a socket in its temporary folder, and ends if the path of that is
 // too long for one.
 const (
 	maxSocket  = 107
@@ -120,8 +120,8 @@ const (
 // tempOf is the temporary folder of the browser with this profile.
 func tempOf(profile string) string { return filepath.Join(profile, "t") }
 
-// make makes a new empty profile.
-func (p *profiles) make() (string, error) {
+// make makes a new empty profile for an engine.
+func (p *profiles) make(e Engine) (string, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err := p.beginLocked(); err != nil {
@@ -129,7 +129,7 @@ func (p *profiles) make() (string, error) {
 	}
 	p.next++
 	dir := filepath.Join(p.dir, strconv.Itoa(p.next))
-	if n := len(tempOf(dir)) + socketRoom; n > maxSocket {
+	if n := len(tempOf(dir)) + socketRoom; e == Chromium && n > maxSocket {
 		return "", fmt.Errorf("make a profile: %s is %d bytes too long: a browser keeps a socket below it; set browser.dir to a shorter one", p.root, n-maxSocket)
 	}
 	if err := os.MkdirAll(tempOf(dir), 0o700); err != nil {
