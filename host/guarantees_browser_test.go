@@ -43,7 +43,7 @@ func browsers(t *testing.T, set ...string) (*testHost, *browser.Pool) {
 	if testing.Short() {
 		t.Skip("launches a browser")
 	}
-	th := run(t, nil, append([]string{"browser.dir=" + t.TempDir()}, set...)...)
+	th := run(t, nil, append([]string{"browser.dir=" + t.TempDir(), "network.allow_ranges=[127.0.0.0/8]"}, set...)...)
 	return th, th.part("browser").subsystem.(*browser.Pool)
 }
 

@@ -51,7 +51,7 @@ func (h *Host) makers() []func(*config.Config) (part, error) {
 		h.newNetwork, // the pool dials with it
 		h.newProcess,
 		h.newAPI,
-		h.newBrowser,
+		h.newBrowser, // its pages go through the network
 	}
 }
 

@@ -32,7 +32,7 @@ type Browser struct {
 	// Dir is where their files are kept while they run. Unset: gaia-browser-UID in
 	// the temporary folder.
 	Dir string `koanf:"dir" reload:"restart"`
-	// Proxy is what pages reach the network through; "" directly.
+	// Proxy is what pages reach the network through; "" is a guarded one of gaia's own.
 	Proxy string `koanf:"proxy" reload:"restart"`
 	// NoSandbox switches Chromium's sandbox off; as root it is off in any case.
 	NoSandbox bool `koanf:"no_sandbox" reload:"restart"`

@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -35,8 +36,8 @@ type Config struct {
 	// socks5://HOST:PORT. "": directly.
 	Proxy string
 	// ProxyAddr is asked at each launch where Proxy is "": HOST:PORT of an HTTP
-	// proxy, "" for none. nil: none.
-	ProxyAddr func() string
+	// proxy, "" for none. An error fails the launch. nil: none.
+	ProxyAddr func(context.Context) (string, error)
 	// NoSandbox switches Chromium's sandbox off. It is off as root in any case:
 	// Chromium does not start otherwise.
 	NoSandbox bool
@@ -118,13 +119,15 @@ func (c *Config) Check() error {
 }
 
 // proxy is what a browser that is launched now is to use.
-func (c *Config) proxy() string {
-	if c.Proxy == "" && c.ProxyAddr != nil {
-		if addr := c.ProxyAddr(); addr != "" {
-			return "http://" + addr
-		}
+func (c *Config) proxy(ctx context.Context) (string, error) {
+	if c.Proxy != "" || c.ProxyAddr == nil {
+		return c.Proxy, nil
 	}
-	return c.Proxy
+	addr, err := c.ProxyAddr(ctx)
+	if addr == "" || err != nil {
+		return "", err
+	}
+	return "http://" + addr, nil
 }
 
 func proxyHost(proxy string) string {

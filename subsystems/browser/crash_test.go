@@ -195,16 +195,33 @@ func TestLeaseEndsWithItsTime(t *testing.T) {
 	}
 }
 
-func TestStopCutsLeases(t *testing.T) {
+func TestStopEndsIdleLeasesAndCutsTheOthers(t *testing.T) {
 	needs(t, HeadlessShell)
-	r := newRig(t, nil)
-	l := r.open(Tab{})
+	r, s := newRig(t, nil), site(t)
+	idle, busy := r.open(Tab{}), r.open(Tab{})
+	under := make(chan error, 1)
+	go func() {
+		_, err := busy.Do(context.Background(), Job{URL: s.URL + "/never"})
+		under <- err
+	}()
+	r.until("a job is under way", func() bool { return r.Stats().InFlight == 3 })
 	ctx, cancel := context.WithCancel(t.Context())
+	stopped := make(chan error, 1)
+	go func() { stopped <- r.Stop(ctx) }()
+	r.ends(idle, ErrStopped)
+	select {
+	case <-busy.Done():
+		t.Error("a job was cut at once")
+	default:
+	}
 	cancel()
-	if err := r.Stop(ctx); !errors.Is(err, context.Canceled) {
+	if err := <-stopped; !errors.Is(err, context.Canceled) {
 		t.Errorf("stop: %v", err)
 	}
-	r.ends(l, ErrStopped)
+	r.ends(busy, ErrStopped)
+	if err := <-under; err == nil {
+		t.Error("the job that was cut has no error")
+	}
 	var d *admission.DeniedError
 	if _, err := r.Do(t.Context(), Tab{}, Job{URL: "about:blank"}); !errors.As(err, &d) || d.Kind != admission.KindClosed {
 		t.Errorf("a job after it: %v", err)

@@ -87,7 +87,7 @@ func (k kind) names() []string {
 }
 
 // argv is the command line of a browser of this kind with its files in profile.
-func (c *Config) argv(k kind, program, profile string, noSandbox, smallShm bool) []string {
+func (c *Config) argv(k kind, program, profile, proxy string, smallShm bool) []string {
 	args := []string{
 		program, "--remote-debugging-pipe", "--user-data-dir=" + profile,
 		"--no-first-run", "--no-default-browser-check", "--disable-default-apps", "--no-pings",
@@ -109,13 +109,13 @@ func (c *Config) argv(k kind, program, profile string, noSandbox, smallShm bool)
 	} else {
 		args = append(args, "--enable-unsafe-extension-debugging")
 	}
-	if noSandbox {
+	if c.noSandbox() {
 		args = append(args, "--no-sandbox")
 	}
 	if smallShm {
 		args = append(args, "--disable-dev-shm-usage")
 	}
-	if proxy := c.proxy(); proxy != "" {
+	if proxy != "" {
 		args = append(args, "--proxy-server="+proxy, "--proxy-bypass-list=<-loopback>",
 			// Nor may WebRTC and look-ups of names go around the proxy.
 			"--webrtc-ip-handling-policy=disable_non_proxied_udp", "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",

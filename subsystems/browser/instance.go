@@ -70,6 +70,10 @@ func (p *Pool) launch(ctx context.Context, k kind) (*instance, error) {
 }
 
 func (in *instance) start(ctx context.Context, c *Config, program string) error {
+	proxy, err := c.proxy(ctx)
+	if err != nil {
+		return err
+	}
 	fromUs, toBrowser, err := os.Pipe()
 	if err != nil {
 		return err
@@ -79,7 +83,7 @@ func (in *instance) start(ctx context.Context, c *Config, program string) error 
 		return errors.Join(err, fromUs.Close(), toBrowser.Close())
 	}
 	in.proc, err = c.Launcher.Launch(ctx, Command{
-		Argv: c.argv(in.kind, program, in.profile, c.noSandbox(), shmFree() < shmNeeded),
+		Argv: c.argv(in.kind, program, in.profile, proxy, shmFree() < shmNeeded),
 		Env:  environment(in.profile, c.Env), Dir: in.profile, Files: [2]*os.File{fromUs, toUs},
 	})
 	fromUs.Close()

@@ -64,6 +64,9 @@ func (p *Pool) Open(ctx context.Context, t Tab, caller Caller, timeout time.Dura
 	l.How, l.ID, l.Deadline = howOf(op), newID(), time.Now().Add(timeout)
 	p.mu.Lock()
 	p.leases[l.ID] = l
+	if p.idle != nil { // it was under way when Stop began
+		p.wg.Go(l.endIdle)
+	}
 	p.mu.Unlock()
 	p.wg.Go(func() { l.keep(timeout) })
 	return l, nil
@@ -140,6 +143,15 @@ func (l *Lease) end(why error) {
 		l.err = why
 		close(l.ended)
 	})
+}
+
+// endIdle ends the lease of a pool that stops, once no job runs in it.
+func (l *Lease) endIdle() {
+	select {
+	case l.turn <- struct{}{}:
+		l.end(ErrStopped)
+	case <-l.ended:
+	}
 }
 
 // Done is closed when the lease has ended: Err says why.

@@ -108,9 +108,9 @@ func (p *Pool) SetConfig(c Config) error {
 	return nil
 }
 
-// Stop denies new jobs and waits for those under way and for leases. When ctx ends
-// first it cuts them, and the error says so. Then it ends all browsers and removes
-// their files. Calling it again waits again.
+// Stop denies new jobs, waits for those under way, and ends each lease once it runs
+// none. When ctx ends first it cuts them, and the error says so. Then it ends all
+// browsers and removes their files. Calling it again waits again.
 func (p *Pool) Stop(ctx context.Context) error {
 	p.core.Close()
 	p.mu.Lock()
@@ -121,6 +121,9 @@ func (p *Pool) Stop(ctx context.Context) error {
 		}
 	}
 	idle := p.idle
+	for _, l := range p.leases {
+		p.wg.Go(l.endIdle)
+	}
 	p.mu.Unlock()
 	var err error
 	select {

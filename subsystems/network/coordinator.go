@@ -37,6 +37,10 @@ type Coordinator struct {
 
 	mu   sync.Mutex
 	open map[*conn]struct{} // guarded by mu; nil once cut
+
+	innerMu   sync.Mutex // guards what follows
+	inner     *proxy     // of GuardedProxy, nil before
+	innerDone bool
 }
 
 // liveConfig is what SetConfig changes besides what the parts keep themselves.
@@ -171,6 +175,9 @@ func (n *Coordinator) Stop(ctx context.Context) error {
 			err = fmt.Errorf("network: stop: the proxy's connections were cut: %w", err)
 		}
 	}
+	if innerErr := n.stopInner(ctx); innerErr != nil && err == nil {
+		err = fmt.Errorf("network: stop: the guarded proxy's connections were cut: %w", innerErr)
+	}
 	n.driver.Cut()
 	n.cancel()
 	n.mu.Lock()
@@ -183,6 +190,7 @@ func (n *Coordinator) Stop(ctx context.Context) error {
 	if n.proxy != nil {
 		n.proxy.wait()
 	}
+	n.waitInner()
 	n.wg.Wait()
 	n.resolver.stop()
 	return err
