@@ -91,6 +91,7 @@ type closeInput struct {
 const (
 	schemaPage     = "gaia.browser.page/v1"
 	schemaLease    = "gaia.browser.lease/v1"
+	schemaClosed   = "gaia.browser.closed/v1"
 	schemaBrowsers = "gaia.browser.list/v1"
 )
 
@@ -114,6 +115,11 @@ type leaseAnswer struct {
 	Isolation browser.Isolation `json:"isolation"`
 	PID       int               `json:"pid"`
 	Until     time.Time         `json:"until"`
+}
+
+type closedAnswer struct {
+	Schema string `json:"schema"`
+	Closed string `json:"closed"`
 }
 
 type browsersAnswer struct {
@@ -245,13 +251,13 @@ func answerOf(l *browser.Lease) leaseAnswer {
 	return leaseAnswer{Lease: l.ID, Engine: l.Tab.Engine, Isolation: l.Tab.Isolation, PID: l.PID(), Until: l.Deadline.UTC().Truncate(time.Millisecond)}
 }
 
-func (c BrowserConfig) close(_ context.Context, _ *Call, in *closeInput) (struct{}, error) {
+func (c BrowserConfig) close(_ context.Context, _ *Call, in *closeInput) (closedAnswer, error) {
 	l, err := c.Pool.Lease(in.Lease)
 	if err != nil {
-		return struct{}{}, err
+		return closedAnswer{}, err
 	}
 	l.Close()
-	return struct{}{}, nil
+	return closedAnswer{schemaClosed, in.Lease}, nil
 }
 
 func (c BrowserConfig) list(context.Context, *Call, *struct{}) (browsersAnswer, error) {
