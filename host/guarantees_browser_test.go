@@ -113,6 +113,7 @@ func guaranteeNoZombie(t *testing.T) {
 }
 
 func guaranteeOwnProfile(t *testing.T) {
+	t.Setenv("GUARANTEE_SECRET", "x")
 	_, pool := browsers(t, "browser.max_tabs=1", "browser.max_browsers=2")
 	ctx, cancel := context.WithCancel(t.Context())
 	a, err := pool.Open(ctx, browser.Tab{}, browser.Caller{}, 0)
@@ -134,6 +135,11 @@ func guaranteeOwnProfile(t *testing.T) {
 	}
 	if x, y := profileOf(t, a.PID()), profileOf(t, b.PID()); x == y {
 		t.Errorf("two browsers share the profile %s", x)
+	}
+	environ, err := os.ReadFile("/proc/" + strconv.Itoa(a.PID()) + "/environ")
+	if err != nil || strings.Contains(string(environ), "GUARANTEE_SECRET") || strings.Count("\x00"+string(environ), "\x00HOME=") != 1 ||
+		!strings.Contains(string(environ), "HOME="+profileOf(t, a.PID())) {
+		t.Errorf("gaia's own environment reached a browser: %q %v", environ, err)
 	}
 	if c, err := net.DialTimeout("tcp", "127.0.0.1:9222", time.Second); err == nil {
 		c.Close()

@@ -56,6 +56,7 @@ func (h *Host) browserConfig(cfg *config.Config) (browser.Config, error) {
 	c.LaunchTimeout, c.JobTimeout, c.LeaseTimeout = b.LaunchTimeout.Std(), b.JobTimeout.Std(), b.LeaseTimeout.Std()
 	c.MaxAge, c.MaxTasks, c.MaxMemory, c.IdleTimeout = b.MaxAge.Std(), b.MaxTasks, int64(b.MaxMemory), b.IdleTimeout.Std()
 	c.MaxResult = int64(b.MaxResult)
+	c.Launcher = launcher{h.process}
 	c.ProxyAddr = h.network.GuardedProxy // who names a page does not choose private addresses
 	c.Extensions = make(map[string]string, len(b.Extensions))
 	for name, dir := range b.Extensions {

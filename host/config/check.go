@@ -192,7 +192,7 @@ func (c *checker) unknown(t reflect.Type, path []string, e entry) {
 // isLater names the sections that the design has and this version has not.
 func isLater(name string) bool {
 	switch name {
-	case "files", "process":
+	case "files":
 		return true
 	}
 	return false

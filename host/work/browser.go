@@ -242,12 +242,12 @@ func (c BrowserConfig) open(ctx context.Context, call *Call, in *openInput) (lea
 		return leaseAnswer{}, err
 	}
 	call.Held(l.How.Waited, &l.How.Limit)
-	a := answerOf(l)
+	a := leaseOf(l)
 	a.Schema = schemaLease
 	return a, nil
 }
 
-func answerOf(l *browser.Lease) leaseAnswer {
+func leaseOf(l *browser.Lease) leaseAnswer {
 	return leaseAnswer{Lease: l.ID, Engine: l.Tab.Engine, Isolation: l.Tab.Isolation, PID: l.PID(), Until: l.Deadline.UTC().Truncate(time.Millisecond)}
 }
 
@@ -266,7 +266,7 @@ func (c BrowserConfig) list(context.Context, *Call, *struct{}) (browsersAnswer, 
 		a.Browsers = append(a.Browsers, browserAnswer{b.ID, b.PID, b.Engine, b.Version, b.Extensions, b.Tabs, b.Tasks, b.Age.Round(time.Millisecond).Seconds(), b.Memory, b.Draining})
 	}
 	for _, l := range c.Pool.Leases() {
-		a.Leases = append(a.Leases, answerOf(l))
+		a.Leases = append(a.Leases, leaseOf(l))
 	}
 	return a, nil
 }
