@@ -54,19 +54,23 @@ func (p *prober) set(routes []gateway.Route, health map[string]config.HealthProb
 	for _, r := range routes {
 		how := health[r.Name]
 		for i := range r.Group.Len() {
-			up := r.Group.Upstream(i)
-			if how.Path == "" {
-				r.Group.Unprobed(i)
-				continue
+			if up := r.Group.Upstream(i); how.Path != "" {
+				t := probeTarget{r.Name, up.Name, up.URL.String(), how}
+				targets, groups[t] = append(targets, t), r.Group
 			}
-			t := probeTarget{r.Name, up.Name, up.URL.String(), how}
-			targets, groups[t] = append(targets, t), r.Group
 		}
 	}
 	if p.closed || slices.Equal(targets, p.targets) {
 		return
 	}
 	p.stop()
+	for _, r := range routes { // once nobody is left who could find one down
+		for i := range r.Group.Len() {
+			if health[r.Name].Path == "" {
+				r.Group.Unprobed(i)
+			}
+		}
+	}
 	p.targets = targets
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel

@@ -83,7 +83,7 @@ func (l *live) numbers(now int64) numbers {
 		l.cached, l.asOf, l.dirty = l.deriveLocked(), now, false
 	}
 	n := l.cached
-	n.healthy = l.row < sickAfter && l.state(now) <= Paused
+	n.healthy = l.row < sickAfter && l.state(now) == Healthy
 	return n
 }
 
