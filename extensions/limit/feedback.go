@@ -9,6 +9,8 @@ import (
 const (
 	statusTooMany     = 429
 	statusUnavailable = 503
+	statusTimeout     = 504
+	statusServerError = 500
 )
 
 // Feedback is what one answer of an upstream said about its limits. The zero

@@ -1,5 +1,6 @@
-// Package limit holds gaia's rate limiters: token buckets (GCRA), concurrency
-// limits, and limiters that follow what an upstream says about its own quota.
+// Package limit holds gaia's rate limiters: token buckets (GCRA), windows,
+// concurrency limits fixed and adaptive, throttles and budgets, fair shares, and
+// limiters that follow what an upstream says about its own quota.
 //
 // Every limiter is a pure function of the clock handed to it. Times are
 // nanoseconds since the Unix epoch and must not be negative; nothing in here
@@ -40,12 +41,33 @@ type Kind uint8
 
 // The kinds.
 const (
-	TokenBucket Kind = iota + 1 // Rate units per Per on average, Burst at once (GCRA)
-	Concurrency                 // Max units in flight at once
-	Upstream                    // no rate of its own: follows the upstream's answers
+	TokenBucket   Kind = iota + 1 // Rate units per Per on average, Burst at once (GCRA)
+	Concurrency                   // Max units in flight at once
+	Upstream                      // no rate of its own: follows the upstream's answers
+	FixedWindow                   // Max units in each Per of the clock: twice that across a boundary
+	SlidingWindow                 // Max units in the last Per, counted by two windows
+	SlidingLog                    // Max units in any Per, exactly; remembers every take
+	Adaptive                      // units in flight, between Min and Max, as the answers bear
+	Throttle                      // refuses the share that the upstream would (Google SRE)
+	RetryBudget                   // retries as a share of the answers
+	Fair                          // one rate, shared among the keys that ask (deficit round robin)
+	Calendar                      // Max units an hour, a day, a week or a month of a time zone
 )
 
-var kindNames = [...]string{TokenBucket: "tokenBucket", Concurrency: "concurrency", Upstream: "upstream"}
+var kindNames = [...]string{
+	TokenBucket: "tokenBucket", Concurrency: "concurrency", Upstream: "upstream",
+	FixedWindow: "fixedWindow", SlidingWindow: "slidingWindow", SlidingLog: "slidingLog",
+	Adaptive: "adaptive", Throttle: "throttle", RetryBudget: "retryBudget", Fair: "fair", Calendar: "calendar",
+}
+
+// Kinds lists all kinds, in their order.
+func Kinds() []Kind {
+	var all []Kind
+	for k := TokenBucket; int(k) < len(kindNames); k++ {
+		all = append(all, k)
+	}
+	return all
+}
 
 // String returns the name that ParseKind reads.
 func (k Kind) String() string {
@@ -75,48 +97,6 @@ const (
 	FullAllow             // such a key is let through uncounted
 )
 
-// Params declares a limiter. A kind ignores the fields that are not its own.
-type Params struct {
-	Rate     float64       // tokenBucket: units per Per; > 0
-	Per      time.Duration // tokenBucket: 0 is 1s
-	Burst    int64         // tokenBucket: 0 is Rate rounded up, at least 1
-	MaxWait  time.Duration // longest wait a Take may reserve; 0: never wait, deny
-	Max      int64         // concurrency: units in flight at once; >= 1
-	MaxKeys  int           // 0 is DefaultMaxKeys
-	WhenFull Full          // what a key beyond MaxKeys gets
-}
-
-// Check returns every fault of p for a limiter of kind k, joined; nil if there is none.
-func (k Kind) Check(p Params) error {
-	var faults []error
-	fault := func(format string, args ...any) {
-		faults = append(faults, fmt.Errorf("limit: "+format, args...))
-	}
-	switch k {
-	case TokenBucket:
-		if _, err := NewRate(p.Rate, p.Per, p.Burst); err != nil {
-			faults = append(faults, err)
-		}
-	case Concurrency:
-		if p.Max < 1 {
-			fault("max %d: must be at least 1", p.Max)
-		}
-	case Upstream:
-	default:
-		faults = append(faults, fmt.Errorf("%w %d", ErrKind, uint8(k)))
-	}
-	if p.MaxWait < 0 {
-		fault("maxWait %v: must not be negative", p.MaxWait)
-	}
-	if p.MaxKeys < 0 {
-		fault("maxKeys %d: must not be negative", p.MaxKeys)
-	}
-	if p.WhenFull > FullAllow {
-		fault("whenFull %d: unknown", p.WhenFull)
-	}
-	return errors.Join(faults...)
-}
-
 // Result is the answer to a Take or a Peek.
 type Result struct {
 	OK bool
@@ -129,7 +109,8 @@ type Result struct {
 }
 
 // Limiter counts units for keys. All methods are safe for concurrent use, and
-// none allocates for a key it already holds, but Fork, Export and Set.
+// none allocates for a key it already holds, but Fork, Export, Range and Set,
+// and those of a sliding log, which grows and is copied to be looked at.
 // A negative cost counts as 0; a take of 0 takes nothing and only a pause holds it.
 // Key strings are copied where they are kept.
 type Limiter interface {
@@ -182,37 +163,38 @@ type Record struct {
 	Limit     int64  `json:"limit,omitempty"`
 	Remaining int64  `json:"remaining,omitempty"`
 	ResetAt   int64  `json:"reset_at,omitempty"`
+	Used      int64  `json:"used,omitempty"`   // in the window that ends at ResetAt
+	Before    int64  `json:"before,omitempty"` // in the window before that
 }
 
 // New returns a limiter of that kind, or the faults that Check finds.
 func New(kind Kind, p Params) (Limiter, error) {
-	if err := kind.Check(p); err != nil {
+	c, err := newSettings(kind, p)
+	if err != nil {
 		return nil, err
 	}
-	p = p.withDefaults(kind)
 	switch kind {
 	case TokenBucket:
-		return newTokenBucket(p, nil)
+		return newTokenBucket(c.p, nil)
 	case Concurrency:
-		return newConcurrency(p, nil), nil
+		return newConcurrency(c.p, nil), nil
+	case Upstream:
+		return newUpstream(c.p, nil), nil
+	case FixedWindow, Calendar:
+		return newKeyed[window](kind, c, nil), nil
+	case SlidingWindow:
+		return newKeyed[slidingWindow](kind, c, nil), nil
+	case SlidingLog:
+		return newKeyed[slidingLog](kind, c, nil), nil
+	case Adaptive:
+		return newKeyed[adaptive](kind, c, nil), nil
+	case Throttle:
+		return newKeyed[throttle](kind, c, nil), nil
+	case RetryBudget:
+		return newKeyed[retryBudget](kind, c, nil), nil
 	default:
-		return newUpstream(p, nil), nil
+		return newFair(c.p, nil)
 	}
-}
-
-func (p Params) withDefaults(k Kind) Params {
-	if p.MaxKeys == 0 {
-		p.MaxKeys = DefaultMaxKeys
-	}
-	if k == TokenBucket {
-		if p.Per == 0 {
-			p.Per = time.Second
-		}
-		if p.Burst == 0 {
-			p.Burst = defaultBurst(p.Rate)
-		}
-	}
-	return p
 }
 
 // crowded is the result of a key that found no place and shares none.

@@ -1,0 +1,358 @@
+package limit
+
+import (
+	"container/list"
+	"math"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// fair shares one rate among the keys that ask for it, by weight: deficit round
+// robin with the quantum given as time passes. Each key that asked within the
+// last Per is active and earns its share of the rate; it may save up its share of
+// Burst. What a key does not use goes to the others once it falls silent, or has
+// saved all it may. All together never go beyond Rate and Burst.
+//
+// Two keys that keep asking differ, in units over weight, by no more than what
+// each may save up and one request of each.
+type fair struct {
+	pauses pauses
+	parent *fair // of a fork: copied at its first touch
+
+	mu      sync.Mutex // guards what follows
+	p       Params
+	rate    Rate
+	weights map[string]float64
+	copied  bool
+	total   Bucket
+	keys    map[string]*list.Element // of *share
+	active  list.List                // the one that asked last at the back
+	weight  float64                  // of the active ones
+	virtual float64                  // units that a weight of 1 has earned since the start
+	last    int64                    // when virtual was brought up to date
+}
+
+// share is one active key.
+type share struct {
+	key    string
+	weight float64
+	credit float64
+	seen   float64 // virtual when credit was brought up to date
+	asked  int64
+}
+
+// parseWeights reads "gold=3,free=1".
+func parseWeights(text string) (map[string]float64, bool) {
+	weights := map[string]float64{}
+	for part := range strings.SplitSeq(text, ",") {
+		if part == "" {
+			continue
+		}
+		i := strings.LastIndexByte(part, '=')
+		if i < 0 {
+			return nil, false
+		}
+		w, err := strconv.ParseFloat(part[i+1:], 64)
+		if err != nil || !(w >= minWeight && w <= maxWeight) {
+			return nil, false
+		}
+		weights[part[:i]] = w
+	}
+	return weights, true
+}
+
+const (
+	minWeight = 1e-3
+	maxWeight = 1e6
+)
+
+func newFair(p Params, parent *fair) (*fair, error) {
+	l := &fair{parent: parent, keys: map[string]*list.Element{}}
+	return l, l.Set(p)
+}
+
+func (l *fair) Kind() Kind { return Fair }
+
+func (l *fair) Params() Params {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.p
+}
+
+func (l *fair) Len() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.keys)
+}
+
+func (l *fair) Set(p Params) error {
+	if err := Fair.Check(p); err != nil {
+		return err
+	}
+	p = p.withDefaults(Fair)
+	r, err := NewRate(p.Rate, p.Per, p.Burst)
+	if err != nil {
+		return err
+	}
+	weights, _ := parseWeights(p.Weights) // checked
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.total.mark()
+	l.p, l.rate, l.weights = p, r, weights
+	l.weight = 0
+	for e := l.active.Front(); e != nil; e = e.Next() {
+		s := e.Value.(*share)
+		s.weight = l.weightOf(s.key)
+		l.weight += s.weight
+	}
+	return nil
+}
+
+func (l *fair) weightOf(key string) float64 {
+	if w, ok := l.weights[key]; ok {
+		return w
+	}
+	return 1
+}
+
+// advanceLocked earns what the time since the last call was worth, and lets go
+// of who has fallen silent.
+func (l *fair) advanceLocked(now int64) {
+	l.copyLocked()
+	if l.last == 0 {
+		l.last = now
+	}
+	if d := now - l.last; d > 0 {
+		if l.weight > 0 {
+			l.virtual += float64(d) / l.rate.unit / l.weight
+		}
+		l.last = now
+	}
+	for e := l.active.Front(); e != nil; e = l.active.Front() {
+		s := e.Value.(*share)
+		if addSat(s.asked, int64(l.p.Per)) > now {
+			break
+		}
+		l.active.Remove(e)
+		delete(l.keys, s.key)
+		if l.weight -= s.weight; l.active.Len() == 0 {
+			l.weight = 0
+		}
+	}
+}
+
+// copyLocked makes a fork's first copy of all keys.
+func (l *fair) copyLocked() {
+	p := l.parent
+	if p == nil || l.copied {
+		return
+	}
+	l.copied = true
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l.total.word.Store(p.total.word.Load())
+	l.weight, l.virtual, l.last = p.weight, p.virtual, p.last
+	for e := p.active.Front(); e != nil; e = e.Next() {
+		s := *e.Value.(*share)
+		l.keys[s.key] = l.active.PushBack(&s)
+	}
+}
+
+// shareLocked is the key's share as of now, a new one where it was silent, and
+// nil where there are too many.
+func (l *fair) shareLocked(now int64, key string) *share {
+	e := l.keys[key]
+	if e == nil {
+		if len(l.keys) >= l.p.MaxKeys {
+			return nil
+		}
+		s := &share{key: strings.Clone(key), weight: l.weightOf(key), seen: l.virtual}
+		e = l.active.PushBack(s)
+		l.keys[s.key] = e
+		l.weight += s.weight
+		s.credit = l.most(s) // it has not had anything for a while
+	}
+	l.active.MoveToBack(e)
+	s := e.Value.(*share)
+	s.asked = max(s.asked, now)
+	s.credit = min(s.credit+(l.virtual-s.seen)*s.weight, l.most(s))
+	s.seen = l.virtual
+	return s
+}
+
+// most is what a share may save up: its part of the burst, and a unit at least.
+func (l *fair) most(s *share) float64 {
+	return max(float64(l.p.Burst)*s.weight/l.weight, 1)
+}
+
+func (l *fair) Take(now int64, key string, cost int64, maxWait time.Duration) Result {
+	now, cost = max(now, 0), units(cost)
+	left := l.heldFor(now, key)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if maxWait < 0 {
+		maxWait = l.p.MaxWait
+	}
+	l.advanceLocked(now)
+	s := l.shareLocked(now, key)
+	r := l.decideLocked(now, s, cost, left, maxWait)
+	if r.OK && s != nil {
+		s.credit -= float64(cost)
+		l.total.take(now, &l.rate, cost, maxWait)
+	}
+	return r
+}
+
+// heldFor is what is left of the key's pause.
+func (l *fair) heldFor(now int64, key string) time.Duration {
+	left := l.pauses.left(now, key)
+	for p := l.parent; p != nil && left == 0 && l.pauses.keys.Load() == nil; p = p.parent {
+		left = p.pauses.left(now, key)
+	}
+	return left
+}
+
+// decideLocked is the decision, before anything is taken.
+func (l *fair) decideLocked(now int64, s *share, cost int64, left, maxWait time.Duration) Result {
+	if s == nil {
+		return heldBy(crowded(l.p.WhenFull, l.p.Burst), left, maxWait)
+	}
+	r := l.total.Peek(now, &l.rate, cost, maxWait)
+	r.Remaining = min(r.Remaining, int64(max(math.Floor(s.credit), 0)))
+	if cost == 0 || r.Wait == Never {
+		return heldBy(r, left, maxWait)
+	}
+	// A cost beyond what it may save up is let go when all is saved.
+	short := min(float64(cost), l.most(s)) - s.credit
+	if short > 1e-9 {
+		own := time.Duration(math.Ceil(short * l.rate.unit * l.weight / s.weight))
+		r.Wait = max(r.Wait, own)
+		r.OK = r.OK && r.Wait <= maxWait
+	}
+	if r.OK {
+		r.Remaining = max(r.Remaining-cost, 0)
+	}
+	return heldBy(r, left, maxWait)
+}
+
+func (l *fair) Peek(now int64, key string, cost int64) Result {
+	now, cost = max(now, 0), units(cost)
+	left := l.heldFor(now, key)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.advanceLocked(now)
+	if e := l.keys[key]; e != nil {
+		s := *e.Value.(*share)
+		s.credit = min(s.credit+(l.virtual-s.seen)*s.weight, l.most(&s))
+		return l.decideLocked(now, &s, cost, left, l.p.MaxWait)
+	}
+	if len(l.keys) >= l.p.MaxKeys {
+		return l.decideLocked(now, nil, cost, left, l.p.MaxWait)
+	}
+	s := share{weight: l.weightOf(key)}
+	l.weight += s.weight
+	s.credit = l.most(&s)
+	r := l.decideLocked(now, &s, cost, left, l.p.MaxWait)
+	if l.weight -= s.weight; l.active.Len() == 0 {
+		l.weight = 0
+	}
+	return r
+}
+
+func (l *fair) GiveBack(now int64, key string, cost, taken int64) {
+	now, cost = max(now, 0), units(cost)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.advanceLocked(now)
+	l.total.GiveBack(now, &l.rate, cost, taken)
+	if e := l.keys[key]; e != nil {
+		s := e.Value.(*share)
+		s.credit = min(s.credit+float64(cost), l.most(s))
+	}
+}
+
+// Release has nothing to do: a rate does not count what is in flight.
+func (l *fair) Release(int64, string, int64) {}
+
+func (l *fair) Settle(now int64, key string, estimate, actual, taken int64) {
+	now, estimate, actual = max(now, 0), units(estimate), units(actual)
+	if actual <= estimate {
+		l.GiveBack(now, key, estimate-actual, taken)
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.advanceLocked(now)
+	l.total.Settle(now, &l.rate, estimate, actual, taken)
+	if s := l.shareLocked(now, key); s != nil {
+		// A debt beyond a day would close the key for good.
+		s.credit = max(s.credit-float64(actual-estimate), -float64(MaxPause)/l.rate.unit*s.weight/l.weight)
+	}
+}
+
+func (l *fair) Learn(now int64, key string, f Feedback) {
+	l.pauses.learn(max(now, 0), key, f, l.Params().MaxKeys)
+}
+
+func (l *fair) Pause(now int64, key string, d time.Duration) {
+	now = max(now, 0)
+	l.pauses.set(now, key, boundPause(now, d), l.Params().MaxKeys)
+}
+
+func (l *fair) Reset(key string) {
+	l.mu.Lock()
+	l.copyLocked()
+	if e := l.keys[key]; e != nil {
+		s := e.Value.(*share)
+		l.active.Remove(e)
+		delete(l.keys, key)
+		if l.weight -= s.weight; l.active.Len() == 0 {
+			l.weight = 0
+		}
+	}
+	l.mu.Unlock()
+	l.pauses.forget(key)
+}
+
+func (l *fair) Range(now int64, fn func(string, Result, time.Duration) bool) {
+	now = max(now, 0)
+	l.mu.Lock()
+	l.advanceLocked(now)
+	names := make([]string, 0, len(l.keys))
+	for key := range l.keys {
+		names = append(names, key)
+	}
+	l.mu.Unlock()
+	for _, key := range names {
+		if !fn(key, l.Peek(now, key, 1), l.pauses.left(now, key)) {
+			return
+		}
+	}
+	l.pauses.all(now, func(key string, left time.Duration) bool {
+		l.mu.Lock()
+		_, listed := l.keys[key]
+		l.mu.Unlock()
+		return listed || fn(key, l.Peek(now, key, 1), left)
+	})
+}
+
+func (l *fair) Fork() Limiter {
+	f, _ := newFair(l.Params(), l) // of parameters in force: it cannot fail
+	return f
+}
+
+// Export exports pauses: shares are even again within Per.
+func (l *fair) Export(now int64, fn func(Record) bool) {
+	now = max(now, 0)
+	l.pauses.all(now, func(key string, left time.Duration) bool {
+		return fn(Record{Key: key, Paused: addSat(now, int64(left))})
+	})
+}
+
+func (l *fair) Import(now int64, r Record) {
+	if now = max(now, 0); r.Paused > now {
+		l.pauses.extend(now, r.Key, min(r.Paused, boundPause(now, MaxPause)), l.Params().MaxKeys)
+	}
+}

@@ -1,0 +1,171 @@
+package limit
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Granter is the seam to a store that several processes share. Grant asks for
+// want units of a limiter's key and returns how many of them are the caller's,
+// and until when (ns since the epoch) they may be used. It may do I/O. Granted
+// nothing, until is when to ask again. It is called from many goroutines.
+type Granter interface {
+	Grant(ctx context.Context, limiter, key string, want int64) (n, until int64, err error)
+}
+
+// Leased counts from units that a Granter has granted. Take never does I/O: it
+// takes what is there and notes what is wanted; Refill, called by the owner as
+// often as it likes, asks for it. It is safe for concurrent use.
+//
+// Over all processes, any interval T admits at most what the shared limiter does
+// plus what each of them holds: burst + rate x T + processes x lease.
+type Leased struct {
+	name string
+	from Granter
+	most int64
+
+	mu   sync.Mutex // guards the rest
+	keys map[string]*lease
+}
+
+type lease struct {
+	left, until int64
+	spent       int64 // since the last refill: the demand
+	retryAt     int64 // nothing to be had before
+	asking      bool
+}
+
+// maxLeased bounds the keys of a Leased.
+const maxLeased = DefaultMaxKeys
+
+// NewLeased returns a Leased of the limiter of that name. most is how many units
+// one lease holds at most; at least 1.
+func NewLeased(name string, from Granter, most int64) *Leased {
+	return &Leased{name: name, from: from, most: max(most, 1), keys: map[string]*lease{}}
+}
+
+// Take takes cost units that are held. A denial says when to try again.
+func (l *Leased) Take(now int64, key string, cost int64) Result {
+	cost = units(cost)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.keys[key]
+	if s == nil {
+		if len(l.keys) >= maxLeased && !l.forgetLocked(now) {
+			return Result{Wait: RetryHint, Limit: l.most}
+		}
+		s = &lease{}
+		l.keys[strings.Clone(key)] = s
+	}
+	if s.until <= now {
+		s.left = 0
+	}
+	r := Result{Limit: l.most, Remaining: s.left}
+	switch {
+	case cost > l.most:
+		r.Wait = Never
+		return r
+	case cost > s.left:
+		s.spent = max(s.spent, cost) // wanted
+		if r.Wait = time.Duration(s.retryAt - now); r.Wait <= 0 {
+			r.Wait = time.Millisecond // as soon as Refill has asked
+		}
+		return r
+	}
+	s.left -= cost
+	s.spent += cost
+	r.OK, r.Remaining = true, s.left
+	return r
+}
+
+// forgetLocked drops keys that hold nothing.
+func (l *Leased) forgetLocked(now int64) bool {
+	for key, s := range l.keys {
+		if !s.asking && s.until <= now && s.retryAt <= now {
+			delete(l.keys, key)
+		}
+	}
+	return len(l.keys) < maxLeased
+}
+
+// Refill asks for units of every key that holds less than a quarter of what it
+// spent since it last asked. It returns the first error; the others are asked all
+// the same.
+func (l *Leased) Refill(ctx context.Context, now int64) error {
+	type need struct {
+		key  string
+		want int64
+	}
+	var needs []need
+	l.mu.Lock()
+	for key, s := range l.keys {
+		if s.until <= now {
+			s.left = 0
+		}
+		if want := min(2*s.spent, l.most); !s.asking && now >= s.retryAt && want > 0 && 4*s.left < want {
+			s.asking = true
+			needs = append(needs, need{key, want - s.left})
+		}
+	}
+	l.mu.Unlock()
+	var first error
+	for _, n := range needs {
+		got, until, err := l.from.Grant(ctx, l.name, n.key, n.want)
+		if err != nil && first == nil {
+			first = err
+		}
+		l.mu.Lock()
+		l.keys[n.key].granted(now, got, until, err)
+		l.mu.Unlock()
+	}
+	return first
+}
+
+func (s *lease) granted(now, n, until int64, err error) {
+	s.asking = false
+	switch {
+	case err != nil:
+		s.retryAt = addSat(now, int64(RetryHint))
+	case n <= 0:
+		s.retryAt = min(until, boundPause(now, MaxPause))
+	default:
+		if s.left == 0 {
+			s.until = until
+		}
+		s.left, s.until = addSat(s.left, n), min(s.until, until)
+		s.spent, s.retryAt = 0, 0
+	}
+}
+
+// Local is a Granter of this process: it grants what a limiter lets through. It
+// is what Leased is tested with, and how a single process uses it.
+type Local struct {
+	limiters map[string]Limiter
+	clock    func() int64
+	lifetime time.Duration
+}
+
+// NewLocal returns a Local over the limiters, by name; units are good for that
+// long. The map must not be changed afterwards.
+func NewLocal(limiters map[string]Limiter, lifetime time.Duration, clock func() int64) *Local {
+	return &Local{limiters, clock, lifetime}
+}
+
+// Grant takes as many of the units wanted as there are.
+func (g *Local) Grant(_ context.Context, limiter, key string, want int64) (n, until int64, err error) {
+	l := g.limiters[limiter]
+	if l == nil {
+		return 0, 0, ErrKind
+	}
+	now := g.clock()
+	r := l.Take(now, key, want, 0)
+	if r.OK {
+		return want, addSat(now, int64(g.lifetime)), nil
+	}
+	if n = min(l.Peek(now, key, 0).Remaining, want); n > 0 && l.Take(now, key, n, 0).OK {
+		return n, addSat(now, int64(g.lifetime)), nil
+	}
+	return 0, addSat(now, max(int64(min(l.Peek(now, key, 1).Wait, MaxPause)), 1)), nil
+}
