@@ -55,6 +55,7 @@ type guest struct {
 	plainAt  int
 	admitted policy.Decision               // of the call of admit that runs
 	built    map[*goja.Object]*decisionRef // at module scope
+	limiters map[*goja.Object]*natives.Limiter
 
 	depth     int                   // of native functions that call each other
 	ours      map[*goja.Object]bool // built-ins that have a bound; nil once all have

@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sort"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/dop251/goja"
@@ -12,13 +15,6 @@ import (
 	"github.com/gaia-host/gaia/extensions/natives"
 	"github.com/gaia-host/gaia/extensions/policy"
 )
-
-// paramNames are the fields of a declaration, by algorithm; the table is never changed.
-var paramNames = map[limit.Kind][]string{
-	limit.TokenBucket: {"rate", "per", "burst", "maxWait", "maxKeys"},
-	limit.Concurrency: {"max", "maxKeys"},
-	limit.Upstream:    {"maxWait", "maxKeys"},
-}
 
 // maxLimiterName bounds names before they are looked at.
 const maxLimiterName = 128
@@ -44,15 +40,30 @@ func (g *guest) declare(kind limit.Kind, fc goja.FunctionCall) goja.Value {
 // readParams reads {rate, per, ...}. Of a declaration a missing rate or max is an error.
 func readParams(kind limit.Kind, v goja.Value, declares bool) (limit.Params, error) {
 	var p limit.Params
-	if goja.IsUndefined(v) && kind == limit.Upstream {
+	needs, example := kind.Needs()
+	if goja.IsUndefined(v) && needs == "" {
 		return p, nil
 	}
 	err := fields(v, func(name string, v goja.Value) (err error) {
-		if !contains(paramNames[kind], name) {
-			return unknownField(name, paramNames[kind])
+		if !contains(kind.Fields(), name) {
+			return unknownField(name, kind.Fields())
 		}
 		var n int64
 		switch name {
+		case "min":
+			p.Min, err = toInt(v, 0, policy.MaxCost)
+		case "ratio":
+			p.Ratio, err = positive(v)
+		case "algorithm":
+			p.Algorithm, err = toText(v, maxLimiterName)
+		case "every":
+			p.Every, err = toText(v, maxLimiterName)
+		case "zone":
+			p.Zone, err = toText(v, maxLimiterName)
+		case "unit":
+			p.Unit, err = toText(v, maxLimiterName)
+		case "weights":
+			p.Weights, err = readWeights(v)
 		case "rate":
 			p.Rate, err = positive(v)
 		case "per":
@@ -75,15 +86,28 @@ func readParams(kind limit.Kind, v goja.Value, declares bool) (limit.Params, err
 		}
 		return err
 	})
-	switch {
-	case err != nil:
-		return p, err
-	case declares && kind == limit.TokenBucket && p.Rate == 0:
-		return p, errors.New("rate is missing: {rate: 10} is ten a second")
-	case declares && kind == limit.Concurrency && p.Max == 0:
-		return p, errors.New("max is missing: {max: 10} is ten at once")
+	if err == nil && declares && (needs == "rate" && p.Rate == 0 || needs == "max" && p.Max == 0) {
+		err = fmt.Errorf("%s is missing: %s", needs, example)
 	}
-	return p, nil
+	return p, err
+}
+
+// maxWeights bounds the keys that a policy gives a weight.
+const maxWeights = 1000
+
+// readWeights reads {gold: 3, free: 1}.
+func readWeights(v goja.Value) (string, error) {
+	var parts []string
+	err := fields(v, func(name string, v goja.Value) error {
+		w, err := positive(v)
+		if err == nil && (strings.Contains(name, ",") || len(parts) >= maxWeights) {
+			err = fmt.Errorf("want keys without commas, %d at most", maxWeights)
+		}
+		parts = append(parts, name+"="+strconv.FormatFloat(w, 'g', -1, 64))
+		return err
+	})
+	sort.Strings(parts)
+	return strings.Join(parts, ","), err
 }
 
 func positive(v goja.Value) (float64, error) {
@@ -120,8 +144,40 @@ func (g *guest) admittedRef(allowed *decisionRef, d *policy.Decision) *decisionR
 
 // limiterObject is a limiter as policies hold it.
 func (g *guest) limiterObject(l *natives.Limiter) goja.Value {
+	words := g.limiterWords(l)
+	if l.Parts() != nil {
+		delete(words, "set")
+	}
+	o := g.object(words)
+	if g.limiters == nil {
+		g.limiters = map[*goja.Object]*natives.Limiter{}
+	}
+	g.limiters[o] = l
+	return o
+}
+
+// all is limiter.all(a, b): several limiters as one.
+func (g *guest) all(fc goja.FunctionCall) goja.Value {
+	var parts []*natives.Limiter
+	for _, v := range fc.Arguments {
+		o, _ := v.(*goja.Object)
+		l := g.limiters[o]
+		if l == nil {
+			panic(g.typeError("limiter.all(a, b): want limiters, got %s", kindName(v)))
+		}
+		parts = append(parts, l)
+	}
+	l, err := g.call.All(parts)
+	if err != nil {
+		panic(g.fail("limiter.all", err))
+	}
+	return g.limiterObject(l)
+}
+
+// limiterWords are the methods of a limiter.
+func (g *guest) limiterWords(l *natives.Limiter) map[string]func(goja.FunctionCall) goja.Value {
 	allowed := &decisionRef{g: g} // what admit mostly answers
-	return g.object(map[string]func(goja.FunctionCall) goja.Value{
+	return map[string]func(goja.FunctionCall) goja.Value{
 		"admit": func(fc goja.FunctionCall) goja.Value {
 			a, err := admitArg(fc)
 			if err != nil {
@@ -197,7 +253,7 @@ func (g *guest) limiterObject(l *natives.Limiter) goja.Value {
 			}
 			return g.done("set", g.call.Set(l, p))
 		},
-	})
+	}
 }
 
 func (g *guest) done(what string, err error) goja.Value {
@@ -245,13 +301,39 @@ func keyCost(args []goja.Value) (natives.Arg, error) {
 	if err != nil || len(args) < 2 || isNil(args[1]) {
 		return a, err
 	}
-	a.Cost, err = toInt(args[1], 0, policy.MaxCost)
-	if err != nil {
+	if err = readCost(&a, args[1]); err != nil {
 		return a, fmt.Errorf("the cost: %w", err)
 	}
-	a.HasCost = true
 	return a, nil
 }
+
+// readCost reads a cost, or a list of one for each limiter of limiter.all.
+func readCost(a *natives.Arg, v goja.Value) (err error) {
+	a.HasCost = true
+	list, ok := v.(*goja.Object)
+	if !ok {
+		a.Cost, err = toInt(v, 0, policy.MaxCost)
+		return err
+	}
+	n := 0
+	if list.ClassName() == "Array" {
+		n = int(min(list.Get("length").ToInteger(), maxCosts+1))
+	}
+	if n == 0 || n > maxCosts {
+		return fmt.Errorf("want a number or a list of at most %d", maxCosts)
+	}
+	for i := range n {
+		cost, err := toInt(list.Get(strconv.Itoa(i)), 0, policy.MaxCost)
+		if err != nil {
+			return err
+		}
+		a.Costs = append(a.Costs, cost)
+	}
+	return nil
+}
+
+// maxCosts bounds a list of costs.
+const maxCosts = 8
 
 // admitArg reads (key?, {cost, maxWait}?); the options may stand alone.
 func admitArg(fc goja.FunctionCall) (natives.Arg, error) {
@@ -269,8 +351,7 @@ func admitArg(fc goja.FunctionCall) (natives.Arg, error) {
 	err = fields(opts, func(name string, v goja.Value) (err error) {
 		switch name {
 		case "cost":
-			a.Cost, err = toInt(v, 0, policy.MaxCost)
-			a.HasCost = true
+			err = readCost(&a, v)
 		case "maxWait":
 			a.MaxWait, err = toDuration(v)
 			a.HasWait = true

@@ -315,11 +315,9 @@ func (g *guest) brief(o *goja.Object) string {
 // wordLimiter is the object that declares limiters, one function for each algorithm.
 func (g *guest) wordLimiter() *goja.Object {
 	words := map[string]func(goja.FunctionCall) goja.Value{}
-	for kind := limit.TokenBucket; ; kind++ {
-		if _, err := limit.ParseKind(kind.String()); err != nil {
-			break
-		}
+	for _, kind := range limit.Kinds() {
 		words[kind.String()] = func(fc goja.FunctionCall) goja.Value { return g.declare(kind, fc) }
 	}
+	words["all"] = g.all
 	return g.object(words)
 }

@@ -167,7 +167,7 @@ func TestBucketWaits(t *testing.T) {
 func TestGiveBackNeverOverCredits(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	rates := []*Rate{mustRate(t, 10, time.Second, 5), mustRate(t, 333_333, time.Second, 9), mustRate(t, 0.3, time.Second, 3)}
-	for i := range 100_000 {
+	for i := range fewer(1_000_000) {
 		r := rates[i%len(rates)]
 		var with, without Bucket
 		now := int64(1e18)

@@ -43,9 +43,12 @@ func (f *Feedback) succeeded() bool { return f.Status >= 200 && f.Status < 400 }
 //   - RateLimit-Limit, -Remaining, -Reset (its revisions up to 6)
 //   - X-RateLimit-Limit, -Remaining, -Reset, their -Requests variants and
 //     X-RateLimit-Reset-After
+//   - X-Rate-Limit-* and Anthropic-RateLimit-Requests-*
+//   - Retry-After-Ms, which counts where it is the longer one
 //
 // A reset is read as seconds from now, as Unix seconds or milliseconds where
-// the number is too large for that, or as durations such as "6m0s" and "12ms".
+// the number is too large for that, or as durations such as "6m0s" and "12ms", or
+// as a date (RFC 3339, or of HTTP).
 // Of several policies the one with the least remaining binds. Where fields
 // contradict each other the more careful one counts: the lower limit and
 // remaining, the later reset. What cannot be read is absent; waits are held at
@@ -54,11 +57,9 @@ func ParseFeedback(now int64, status int, header func(name string) (string, bool
 	f := NoFeedback(status)
 	// The names are in the canonical form of net/http: another one would be
 	// rewritten, and allocated, at every look-up.
-	if v, ok := header("Retry-After"); ok {
-		f.RetryAfter = parseRetryAfter(now, v)
-	}
+	f.retryAfter(now, header)
 	if v, ok := header("Ratelimit"); ok {
-		f.readRateLimit(v)
+		f.readRateLimitOf(v, "requests")
 	}
 	if v, ok := header("Ratelimit-Policy"); ok {
 		name, _ := header("Ratelimit")
@@ -80,7 +81,60 @@ func ParseFeedback(now int64, status int, header func(name string) (string, bool
 	}
 	f.remaining(header, "X-Ratelimit-Remaining-Requests")
 	f.reset(now, header, "X-Ratelimit-Reset-Requests")
+	f.dialect(now, header, "X-Rate-Limit-Limit", "X-Rate-Limit-Remaining", "X-Rate-Limit-Reset")
+	f.dialect(now, header, "Anthropic-Ratelimit-Requests-Limit", "Anthropic-Ratelimit-Requests-Remaining", "Anthropic-Ratelimit-Requests-Reset")
 	return f
+}
+
+// ParseTokens is ParseFeedback of the quota of tokens, as providers of language
+// models announce it beside that of requests:
+//
+//   - X-RateLimit-Limit-Tokens, -Remaining-Tokens, -Reset-Tokens
+//   - Anthropic-RateLimit-Tokens-*, -Input-Tokens-*, -Output-Tokens-*
+//   - RateLimit and RateLimit-Policy with qu="tokens"
+//
+// Of several the one with the least remaining binds.
+func ParseTokens(now int64, status int, header func(name string) (string, bool)) Feedback {
+	f := NoFeedback(status)
+	f.retryAfter(now, header)
+	if v, ok := header("Ratelimit"); ok {
+		f.readRateLimitOf(v, "tokens")
+	}
+	f.dialect(now, header, "X-Ratelimit-Limit-Tokens", "X-Ratelimit-Remaining-Tokens", "X-Ratelimit-Reset-Tokens")
+	f.dialect(now, header, "Anthropic-Ratelimit-Tokens-Limit", "Anthropic-Ratelimit-Tokens-Remaining", "Anthropic-Ratelimit-Tokens-Reset")
+	f.dialect(now, header, "Anthropic-Ratelimit-Input-Tokens-Limit", "Anthropic-Ratelimit-Input-Tokens-Remaining", "Anthropic-Ratelimit-Input-Tokens-Reset")
+	f.dialect(now, header, "Anthropic-Ratelimit-Output-Tokens-Limit", "Anthropic-Ratelimit-Output-Tokens-Remaining", "Anthropic-Ratelimit-Output-Tokens-Reset")
+	return f
+}
+
+// retryAfter reads Retry-After and, where a provider says it finer, Retry-After-Ms.
+func (f *Feedback) retryAfter(now int64, header func(string) (string, bool)) {
+	if v, ok := header("Retry-After"); ok {
+		f.RetryAfter = parseRetryAfter(now, v)
+	}
+	if v, ok := header("Retry-After-Ms"); ok {
+		if n, ok := parseCount(v); ok {
+			f.RetryAfter = max(f.RetryAfter, min(time.Duration(min(n, int64(MaxPause/time.Millisecond)))*time.Millisecond, MaxPause))
+		}
+	}
+}
+
+// dialect reads three fields of one quota. They bind if less remains than of what
+// was read before, and are looked for only if it says what remains.
+func (f *Feedback) dialect(now int64, header func(string) (string, bool), limit, remaining, reset string) {
+	v, ok := header(remaining)
+	if !ok {
+		return
+	}
+	one := Feedback{Limit: -1, Remaining: -1, Reset: -1}
+	if one.Remaining, ok = parseCountOr(v, -1); !ok || f.Remaining >= 0 && f.Remaining < one.Remaining {
+		return
+	}
+	if v, ok := header(limit); ok {
+		one.Limit, _ = parseCountOr(v, -1)
+	}
+	one.reset(now, header, reset)
+	f.Limit, f.Remaining, f.Reset = one.Limit, one.Remaining, one.Reset
 }
 
 // Announces reports whether a header field of that name, in the canonical form of

@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"math"
 	"net/http"
 	"strconv"
 	"testing"
@@ -36,6 +37,8 @@ func TestParseFeedback(t *testing.T) {
 		{"retry date", []string{"Retry-After", time.Unix(unix+90, 0).UTC().Format(http.TimeFormat)}, Feedback{0, 0, 90 * s, -1, -1, -1, -1}},
 		{"retry past date", []string{"Retry-After", "Sun, 06 Nov 1994 08:49:37 GMT"}, Feedback{0, 0, 0, -1, -1, -1, -1}},
 		{"retry far date", []string{"Retry-After", "Sun, 06 Nov 2994 08:49:37 GMT"}, Feedback{0, 0, MaxPause, -1, -1, -1, -1}},
+		{"retry first day", []string{"Retry-After", "Mon, 01 Jan 0001 00:00:00 GMT"}, Feedback{0, 0, 0, -1, -1, -1, -1}},
+		{"x first day", []string{"X-RateLimit-Reset", "0000-01-01T00:00:00Z"}, Feedback{0, 0, -1, -1, -1, 0, -1}},
 		{"retry rfc850", []string{"Retry-After", "Sunday, 06-Nov-94 08:49:37 GMT"}, Feedback{0, 0, 0, -1, -1, -1, -1}},
 		{"retry negative", []string{"Retry-After", "-5"}, Feedback{0, 0, -1, -1, -1, -1, -1}},
 		{"retry word", []string{"Retry-After", "soon"}, Feedback{0, 0, -1, -1, -1, -1, -1}},
@@ -78,6 +81,45 @@ func TestParseFeedback(t *testing.T) {
 	}
 }
 
+func TestParseDialects(t *testing.T) {
+	s := time.Second
+	in := func(d time.Duration) string { return time.Unix(0, t0+int64(d)).UTC().Format(time.RFC3339) }
+	openai := []string{
+		"x-ratelimit-limit-requests", "60", "x-ratelimit-remaining-requests", "59", "x-ratelimit-reset-requests", "1s",
+		"x-ratelimit-limit-tokens", "150000", "x-ratelimit-remaining-tokens", "149984", "x-ratelimit-reset-tokens", "6m0s",
+	}
+	anthropic := []string{
+		"anthropic-ratelimit-requests-limit", "50", "anthropic-ratelimit-requests-remaining", "49", "anthropic-ratelimit-requests-reset", in(2 * s),
+		"anthropic-ratelimit-tokens-limit", "60000", "anthropic-ratelimit-tokens-remaining", "59000", "anthropic-ratelimit-tokens-reset", in(60 * s),
+		"anthropic-ratelimit-input-tokens-limit", "50000", "anthropic-ratelimit-input-tokens-remaining", "49000", "anthropic-ratelimit-input-tokens-reset", in(50 * s),
+		"anthropic-ratelimit-output-tokens-limit", "10000", "anthropic-ratelimit-output-tokens-remaining", "9000", "anthropic-ratelimit-output-tokens-reset", in(40 * s),
+	}
+	for _, c := range []struct {
+		name             string
+		h                []string
+		requests, tokens Feedback
+	}{
+		{"OpenAI", openai, Feedback{0, 0, -1, 60, 59, s, -1}, Feedback{0, 0, -1, 150_000, 149_984, 360 * s, -1}},
+		{"Azure OpenAI", append([]string{"retry-after", "1", "retry-after-ms", "1250"}, openai...), Feedback{0, 0, 1250 * time.Millisecond, 60, 59, s, -1}, Feedback{0, 0, 1250 * time.Millisecond, 150_000, 149_984, 360 * s, -1}},
+		{"Anthropic", anthropic, Feedback{0, 0, -1, 50, 49, 2 * s, -1}, Feedback{0, 0, -1, 10_000, 9000, 40 * s, -1}},
+		{"GitHub", []string{"x-ratelimit-limit", "5000", "x-ratelimit-remaining", "4999", "x-ratelimit-reset", strconv.FormatInt(t0/1e9+3000, 10), "x-ratelimit-used", "1", "x-ratelimit-resource", "core"}, Feedback{0, 0, -1, 5000, 4999, 3000 * s, -1}, NoFeedback(0)},
+		{"GitHub secondary", []string{"retry-after", "60"}, Feedback{0, 0, 60 * s, -1, -1, -1, -1}, Feedback{0, 0, 60 * s, -1, -1, -1, -1}},
+		{"X", []string{"x-rate-limit-limit", "900", "x-rate-limit-remaining", "870", "x-rate-limit-reset", strconv.FormatInt(t0/1e9+400, 10)}, Feedback{0, 0, -1, 900, 870, 400 * s, -1}, NoFeedback(0)},
+		{"Reddit", []string{"x-ratelimit-used", "4", "x-ratelimit-remaining", "596.0", "x-ratelimit-reset", "211"}, Feedback{0, 0, -1, -1, 596, 211 * s, -1}, NoFeedback(0)},
+		{"Discord", []string{"x-ratelimit-limit", "5", "x-ratelimit-remaining", "0", "x-ratelimit-reset", strconv.FormatInt(t0/1e9+1, 10) + ".25", "x-ratelimit-reset-after", "1.25"}, Feedback{0, 0, -1, 5, 0, 1250 * time.Millisecond, -1}, NoFeedback(0)},
+		{"draft units", []string{"RateLimit", `"rpm";r=5;t=9, "tpm";r=800;t=30;qu="tokens"`}, Feedback{0, 0, -1, -1, 5, 9 * s, -1}, Feedback{0, 0, -1, -1, 800, 30 * s, -1}},
+		{"absurd", []string{"x-ratelimit-remaining-tokens", "99999999999999999999", "x-ratelimit-reset-tokens", "99999h", "retry-after-ms", "99999999999999999999", "anthropic-ratelimit-tokens-remaining", "-1", "anthropic-ratelimit-requests-remaining", "x", "x-rate-limit-remaining", "1", "x-rate-limit-reset", "2999-01-01T00:00:00Z"},
+			Feedback{0, 0, MaxPause, -1, 1, MaxPause, -1}, Feedback{0, 0, MaxPause, -1, math.MaxInt64, MaxPause, -1}},
+	} {
+		if got := ParseFeedback(t0, 0, headers(c.h...)); got != c.requests {
+			t.Errorf("%s, requests:\n got %+v\nwant %+v", c.name, got, c.requests)
+		}
+		if got := ParseTokens(t0, 0, headers(c.h...)); got != c.tokens {
+			t.Errorf("%s, tokens:\n got %+v\nwant %+v", c.name, got, c.tokens)
+		}
+	}
+}
+
 func TestParseFeedbackAllocs(t *testing.T) {
 	none := func(string) (string, bool) { return "", false }
 	if n := testing.AllocsPerRun(100, func() { ParseFeedback(t0, 200, none) }); n != 0 {
@@ -85,9 +127,9 @@ func TestParseFeedbackAllocs(t *testing.T) {
 	}
 	some := func(name string) (string, bool) {
 		switch name {
-		case "RateLimit":
+		case "Ratelimit":
 			return `"default";r=50;t=30`, true
-		case "RateLimit-Policy":
+		case "Ratelimit-Policy":
 			return `"default";q=100;w=60`, true
 		}
 		return "", false
@@ -103,13 +145,17 @@ func FuzzParseFeedback(f *testing.F) {
 	f.Add(t0, `"\`, `"a\",b";r=7`, "9e9", "0.0000000000001")
 	f.Fuzz(func(t *testing.T, now int64, policy, rate, reset, retry string) {
 		now = max(now, 0) % (1 << 62)
-		fb := ParseFeedback(now, 429, func(name string) (string, bool) {
+		parse := ParseFeedback
+		if now%2 == 1 {
+			parse = ParseTokens
+		}
+		fb := parse(now, 429, func(name string) (string, bool) {
 			switch name {
-			case "RateLimit-Policy", "RateLimit-Limit":
+			case "Ratelimit-Policy", "Ratelimit-Limit", "X-Ratelimit-Limit-Tokens":
 				return policy, true
-			case "RateLimit", "X-RateLimit-Remaining":
+			case "Ratelimit", "X-Ratelimit-Remaining", "X-Ratelimit-Remaining-Tokens", "Anthropic-Ratelimit-Requests-Remaining":
 				return rate, true
-			case "X-RateLimit-Reset", "X-RateLimit-Reset-After":
+			case "X-Ratelimit-Reset", "X-Ratelimit-Reset-After", "X-Ratelimit-Reset-Tokens", "Anthropic-Ratelimit-Requests-Reset":
 				return reset, true
 			}
 			return retry, true
@@ -122,8 +168,8 @@ func FuzzParseFeedback(f *testing.F) {
 				t.Errorf("wait out of range: %+v", fb)
 			}
 		}
-		for k := TokenBucket; k <= Upstream; k++ {
-			l, err := New(k, Params{Rate: 1, Max: 1})
+		for _, k := range Kinds() {
+			l, err := New(k, Params{Rate: 1, Max: 1, Min: 1})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -138,13 +184,15 @@ func FuzzParseFeedback(f *testing.F) {
 // What is not announced is never looked for, so every name that is looked for must be.
 func TestEveryFieldIsAnnounced(t *testing.T) {
 	asked := 0
-	ParseFeedback(t0, 200, func(name string) (string, bool) {
+	read := func(name string) (string, bool) {
 		asked++
 		if !Announces(http.CanonicalHeaderKey(name)) {
 			t.Errorf("%s is read and not announced", name)
 		}
-		return "", true
-	})
+		return "1", true
+	}
+	ParseFeedback(t0, 200, read)
+	ParseTokens(t0, 200, read)
 	if asked == 0 {
 		t.Error("nothing was asked for")
 	}

@@ -37,6 +37,16 @@ func parseReset(now int64, v string) (time.Duration, bool) {
 		}
 		return parseSeconds(v)
 	}
+	if strings.IndexByte(v, ':') > 0 { // a date: durations and numbers have none
+		t, err := time.Parse(time.RFC3339, v)
+		if err != nil {
+			t, err = http.ParseTime(v)
+		}
+		if err != nil {
+			return 0, false
+		}
+		return until(now, t.Unix(), time.Second), true
+	}
 	if v == "" || v[0] < '0' || v[0] > '9' {
 		return 0, false
 	}
@@ -76,23 +86,30 @@ func fraction(digits string) time.Duration {
 // until is the time from now to a Unix time of that unit: 0 if it has passed,
 // at most MaxPause.
 func until(now, unix int64, unit time.Duration) time.Duration {
+	if unix <= 0 { // also what would overflow
+		return 0
+	}
 	if unix > (now+int64(MaxPause))/int64(unit) {
 		return MaxPause
 	}
 	return time.Duration(max(unix*int64(unit)-now, 0))
 }
 
-// readRateLimit reads `"burst";r=50;t=30, "daily";r=900;t=3000`, and of
+// readRateLimitOf reads `"burst";r=50;t=30, "daily";r=900;t=3000`, and of
 // revision 7 `limit=100, remaining=50, reset=5`.
-func (f *Feedback) readRateLimit(v string) {
+func (f *Feedback) readRateLimitOf(v, unit string) {
 	if l := (fieldItems{rest: v}); l.next() && l.key != "" {
-		f.readRateLimit7(v)
+		if unit == "requests" {
+			f.readRateLimit7(v)
+		}
 		return
 	}
 	items := fieldItems{rest: v}
 	for items.next() {
 		r, t := items.param("r"), items.param("t")
-		if r < 0 || !countsRequests(items.text("qu")) && r > 0 {
+		qu := items.text("qu")
+		ours := qu == unit || qu == "" && unit == "requests"
+		if r < 0 || !ours && (r > 0 || unit != "requests") {
 			continue
 		}
 		f.bind(r, t)
@@ -131,7 +148,7 @@ func (f *Feedback) readRateLimit7(v string) {
 	}
 }
 
-// bindingPolicy is the name of the policy that readRateLimit takes, or "".
+// bindingPolicy is the name of the policy that readRateLimitOf takes, or "".
 func bindingPolicy(v string) string {
 	var f Feedback
 	f.Remaining = -1

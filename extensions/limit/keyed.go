@@ -31,7 +31,6 @@ type machine[S any] interface {
 type unmoved struct{}
 
 func (unmoved) release(*settings, int64, int64)              {}
-func (unmoved) giveBack(*settings, int64, int64, int64)      {}
 func (unmoved) settle(*settings, int64, int64, int64, int64) {}
 func (unmoved) learn(*settings, int64, Feedback)             {}
 func (unmoved) save(*settings, int64, *Record)               {}

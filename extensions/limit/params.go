@@ -23,7 +23,7 @@ type Params struct {
 	Every     string  // calendar: "hour", "day" (the default), "week" or "month"
 	Zone      string  // calendar: IANA name of the time zone; "": UTC
 	Weights   string  // fair: "gold=3,free=1"; a key not named has 1
-	Unit      string  // upstream: "requests" (the default) or "tokens": which fields it learns from
+	Unit      string  // "requests" (the default) or "tokens": which fields of an answer it learns from
 	MaxKeys   int     // 0 is DefaultMaxKeys
 	WhenFull  Full    // what a key beyond MaxKeys gets
 }
@@ -94,7 +94,7 @@ func (k Kind) checkTexts(p Params) error {
 	switch k {
 	case Adaptive:
 		return oneOf("algorithm", p.Algorithm, "aimd", "gradient")
-	case Upstream:
+	case TokenBucket, Upstream, FixedWindow, SlidingWindow:
 		return oneOf("unit", p.Unit, "requests", "tokens")
 	case Fair:
 		if _, ok := parseWeights(p.Weights); !ok {
@@ -125,12 +125,14 @@ func oneOf(name, value string, known ...string) error {
 func (k Kind) Fields() []string {
 	switch k {
 	case TokenBucket:
-		return []string{"rate", "per", "burst", "maxWait", "maxKeys"}
+		return []string{"rate", "per", "burst", "unit", "maxWait", "maxKeys"}
 	case Concurrency:
 		return []string{"max", "maxKeys"}
 	case Upstream:
 		return []string{"unit", "maxWait", "maxKeys"}
-	case FixedWindow, SlidingWindow, SlidingLog:
+	case FixedWindow, SlidingWindow:
+		return []string{"max", "per", "unit", "maxWait", "maxKeys"}
+	case SlidingLog:
 		return []string{"max", "per", "maxWait", "maxKeys"}
 	case Adaptive:
 		return []string{"algorithm", "min", "max", "maxKeys"}

@@ -30,17 +30,19 @@ type quota struct {
 // answered by the time its own request left; less that, it bounds the truth
 // from below, and left may rise to it. Above, it bounds the truth as it stands.
 type quotaState struct {
-	limit   int64 // units per window, 0 unknown
-	peak    int64 // most units that a window was seen to hold, where limit is unknown
-	known   bool  // left means something
-	left    int64
-	ceil    int64 // left cannot be above this: what the last answer or reset said
-	resetAt int64 // 0: not known, or the window begins with the next take
-	window  int64 // as an answer said; 0 it did not
-	seen    int64 // the longest time until a reset that was seen in the present window
-	sent    int64 // when the request of the newest answer left
-	rolled  int64 // when the present window began, for GiveBack
-	rtt     int64 // longest time an answer took, at most a second
+	limit     int64 // units per window, 0 unknown
+	peak      int64 // most units that a window was seen to hold, where limit is unknown
+	known     bool  // left means something
+	left      int64
+	ceil      int64 // left cannot be above this: what the last answer or reset said
+	resetAt   int64 // 0: not known, or the window begins with the next take
+	window    int64 // as an answer said; 0 it did not
+	seen      int64 // how far resets were apart, at the least; 0: only one was told of
+	lastReset int64 // as an answer told of it
+	told      int64 // the longest time until a reset that was told of: no window is shorter
+	sent      int64 // when the request of the newest answer left
+	rolled    int64 // when the present window began, for GiveBack
+	rtt       int64 // longest time an answer took, at most a second
 
 	pausedUntil int64
 	backoff     backoff
@@ -100,13 +102,24 @@ func (q *quotaState) perWindow() int64 {
 }
 
 // length is how long a window lasts by what is known: what an upstream says, else
-// the longest time to a reset that it told of, which the first answer of each window
-// corrects. 0: nothing is known.
+// what lies between two resets that it told of, else the next of the usual lengths
+// over the time that was left when it was first seen, which may have been nearly
+// over. 0: nothing is known.
 func (q *quotaState) length() int64 {
-	if q.window > 0 {
+	switch {
+	case q.window > 0:
 		return q.window
+	case q.seen > 0:
+		return max(q.seen, q.told)
+	case q.told == 0:
+		return 0
 	}
-	return q.seen
+	for _, usual := range [...]time.Duration{time.Second, time.Minute, time.Hour} {
+		if q.told <= int64(usual) {
+			return int64(usual)
+		}
+	}
+	return max(int64(24*time.Hour), q.told)
 }
 
 // advance moves to now: reservations that are due leave, windows reset.
@@ -393,16 +406,26 @@ func (q *quotaState) learnRemaining(now int64, f Feedback, fresh bool) {
 	}
 	q.left = min(max(q.left, floor), f.Remaining)
 	q.ceil = f.Remaining
+	if f.Reset >= 0 {
+		q.told = max(q.told, resetAt-now)
+	}
 	if same {
-		q.seen = max(q.seen, resetAt-now)
 		resetAt = max(resetAt, q.resetAt)
 	} else {
-		q.seen = max(resetAt-now, 0)
+		q.apart(resetAt)
 		if !q.known || resetAt > q.resetAt+slack {
 			q.rolled = max(f.Sent, q.rolled)
 		}
 	}
-	q.known, q.resetAt = true, resetAt
+	q.known, q.resetAt, q.lastReset = true, resetAt, resetAt
+}
+
+// apart measures a window by the reset of the one before. Windows that nobody saw
+// may lie between, so the shortest counts.
+func (q *quotaState) apart(resetAt int64) {
+	if d := resetAt - q.lastReset; q.lastReset > 0 && d > q.slack() && (q.seen == 0 || d < q.seen) {
+		q.seen = d
+	}
 }
 
 // boundReset is now+d, at most MaxPause ahead and never 0.

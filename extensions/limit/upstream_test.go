@@ -229,7 +229,7 @@ func TestUpstreamGiveBack(t *testing.T) {
 }
 
 // An upstream that tells when its window ends and not how long one is: waiters are
-// spread over windows as long as the longest that it told of, and not turned away.
+// spread over windows of a usual length, and not turned away.
 func TestUpstreamSpreadsWaitersWithoutAWindow(t *testing.T) {
 	l := mustNew(t, Upstream, Params{MaxWait: time.Minute})
 	l.Take(t0, "k", 1, -1)
@@ -238,6 +238,32 @@ func TestUpstreamSpreadsWaitersWithoutAWindow(t *testing.T) {
 		r := l.Take(t0, "k", 1, -1)
 		if !r.OK || r.Wait < want*time.Second || r.Wait > want*time.Second+100*time.Millisecond {
 			t.Errorf("waiter %d: %+v, want about %d s", i, r, want)
+		}
+	}
+}
+
+// A window first seen when it is nearly over is no shorter for that: the batch after
+// the next does not leave early. What lies between two resets corrects it.
+func TestUpstreamFirstSeenInMidWindow(t *testing.T) {
+	l := mustNew(t, Upstream, Params{MaxWait: 5 * time.Minute})
+	l.Take(t0+50*sec, "k", 1, -1)
+	l.Learn(t0+50*sec, "k", answer(200, 2, 0, 10*time.Second, t0+50*sec))
+	l.Release(t0+50*sec, "k", 1)
+	for i, want := range []int64{60, 60, 120, 120, 180} {
+		r := l.Take(t0+50*sec, "k", 1, -1)
+		if at := 50*sec + int64(r.Wait); !r.OK || at < want*sec || at > want*sec+sec {
+			t.Errorf("waiter %d leaves at %v, want %d s", i, time.Duration(at), want)
+		}
+	}
+	other := mustNew(t, Upstream, Params{MaxWait: 5 * time.Minute})
+	for _, at := range []int64{25, 31} {
+		other.Take(t0+at*sec, "k", 1, -1)
+		other.Learn(t0+at*sec, "k", answer(200, 2, 0, time.Duration(30-at%30)*time.Second, t0+at*sec))
+		other.Release(t0+at*sec, "k", 1)
+	}
+	for i, want := range []int64{60, 60, 90, 90} {
+		if r := other.Take(t0+31*sec, "k", 1, -1); !r.OK || 31*sec+int64(r.Wait) < want*sec || 31*sec+int64(r.Wait) > want*sec+sec {
+			t.Errorf("waiter %d after two resets: %+v, want to leave at %d s", i, r, want)
 		}
 	}
 }

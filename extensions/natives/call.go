@@ -22,6 +22,7 @@ type Call struct {
 	overlay *Overlay
 	loading bool
 	running bool
+	parts   []limit.Part // of a take of several limiters; kept for the next
 }
 
 // NewCall returns a call of s in its loading phase: module scope, where names may
@@ -73,12 +74,21 @@ func (c *Call) Now() int64 { return c.now }
 // Arg is the argument of a limiter function. The zero Arg means the request's key,
 // the request's cost and the declared longest wait.
 type Arg struct {
+	Costs   []int64 // of limiter.all: one for each limiter; nil: Cost
 	Key     string
 	HasKey  bool
 	Cost    int64
 	HasCost bool
 	MaxWait time.Duration
 	HasWait bool
+}
+
+// resolveOf is resolve for a take of l.
+func (c *Call) resolveOf(l *Limiter, a *Arg) (key string, cost int64, err error) {
+	if a.Costs != nil && len(a.Costs) != len(l.parts) {
+		return "", 0, ErrCosts
+	}
+	return c.resolve(*a)
 }
 
 // resolve fills what the guest left out.
@@ -110,7 +120,7 @@ func (c *Call) limiter(l *Limiter) limit.Limiter {
 // with the time to come back. What was taken stands in the ledger, whether or not
 // the guest returns d; a denial takes nothing.
 func (c *Call) Admit(l *Limiter, a Arg, d *policy.Decision) error {
-	key, cost, err := c.resolve(a)
+	key, cost, err := c.resolveOf(l, &a)
 	if err != nil {
 		return err
 	}
@@ -118,8 +128,13 @@ func (c *Call) Admit(l *Limiter, a Arg, d *policy.Decision) error {
 	if a.HasWait {
 		maxWait = a.MaxWait
 	}
-	r := c.limiter(l).Take(c.now, key, cost, maxWait)
-	key = c.record(l, key, cost, r)
+	var r limit.Result
+	if l.parts != nil {
+		l, r, key = c.takeAll(l, &a, key, cost, maxWait)
+	} else {
+		r = c.limiter(l).Take(c.now, key, cost, maxWait)
+		key = c.record(l, key, cost, r)
+	}
 	d.Reset()
 	d.Limit = policy.LimitInfo{Name: l.name, Key: key, Limit: r.Limit, Remaining: r.Remaining, Reset: r.Reset}
 	switch {
@@ -138,9 +153,13 @@ func (c *Call) Admit(l *Limiter, a Arg, d *policy.Decision) error {
 
 // Take consumes cost from l if it is there now and reports whether it was.
 func (c *Call) Take(l *Limiter, a Arg) (bool, error) {
-	key, cost, err := c.resolve(a)
+	key, cost, err := c.resolveOf(l, &a)
 	if err != nil {
 		return false, err
+	}
+	if l.parts != nil {
+		_, r, _ := c.takeAll(l, &a, key, cost, 0)
+		return r.OK, nil
 	}
 	r := c.limiter(l).Take(c.now, key, cost, 0)
 	c.record(l, key, cost, r)
@@ -172,9 +191,12 @@ func (c *Call) record(l *Limiter, key string, cost int64, r limit.Result) string
 
 // Peek looks at l and consumes nothing.
 func (c *Call) Peek(l *Limiter, a Arg) (limit.Result, error) {
-	key, cost, err := c.resolve(a)
+	key, cost, err := c.resolveOf(l, &a)
 	if err != nil {
 		return limit.Result{}, err
+	}
+	if l.parts != nil {
+		return c.peekAll(l, &a, key, cost), nil
 	}
 	return c.limiter(l).Peek(c.now, key, cost), nil
 }
@@ -188,13 +210,32 @@ func (c *Call) Learn(l *Limiter, a Arg) error {
 	if c.res == nil {
 		return ErrNoResponse
 	}
+	silent := false
+	if names, ok := c.res.Header.(policy.Names); ok {
+		silent = !names.AnyName(limit.Announces)
+	}
+	if l.parts == nil {
+		c.learn(l, key, silent)
+	}
+	for _, p := range l.parts {
+		c.learn(p, key, silent)
+	}
+	return nil
+}
+
+// learn lets one limiter read the answer: the fields of its unit.
+func (c *Call) learn(l *Limiter, key string, silent bool) {
+	lim := c.limiter(l)
 	f := limit.NoFeedback(c.res.Status)
-	if names, ok := c.res.Header.(policy.Names); !ok || names.AnyName(limit.Announces) {
+	switch {
+	case silent:
+	case l.declared.Unit == "tokens":
+		f = limit.ParseTokens(c.now, c.res.Status, c.res.HeaderValue)
+	default:
 		f = limit.ParseFeedback(c.now, c.res.Status, c.res.HeaderValue)
 	}
 	f.Sent = c.res.Sent
-	c.limiter(l).Learn(c.now, key, f)
-	return nil
+	lim.Learn(c.now, key, f)
 }
 
 // Pause closes a key of l for d; d of 0 opens it again.
@@ -203,25 +244,33 @@ func (c *Call) Pause(l *Limiter, a Arg, d time.Duration) error {
 	if err != nil {
 		return err
 	}
-	c.limiter(l).Pause(c.now, key, d)
+	l.each(func(_ int, p *Limiter) { c.limiter(p).Pause(c.now, key, d) })
 	return nil
 }
 
 // Settle replaces what this attempt took from l by the true cost.
 func (c *Call) Settle(l *Limiter, a Arg) error {
-	key, cost, err := c.resolve(a)
+	key, cost, err := c.resolveOf(l, &a)
 	if err != nil {
 		return err
 	}
-	if c.req == nil || c.req.Ledger == nil || !c.req.Ledger.Settle(c.now, l.name, key, cost) {
+	if c.req == nil || c.req.Ledger == nil {
 		return ErrNotTaken
 	}
-	return nil
+	l.each(func(i int, p *Limiter) {
+		if !c.req.Ledger.Settle(c.now, p.name, key, a.costOf(i, cost)) {
+			err = ErrNotTaken
+		}
+	})
+	return err
 }
 
 // Set changes the parameters of l at run time; fields that p leaves zero stay as
 // they are. The counts are kept.
 func (c *Call) Set(l *Limiter, p limit.Params) error {
+	if l.parts != nil {
+		return ErrParts
+	}
 	lim := c.limiter(l)
 	return lim.Set(overlayParams(lim.Params(), p))
 }
@@ -241,6 +290,15 @@ func overlayParams(base, p limit.Params) limit.Params {
 	}
 	if p.Max != 0 {
 		base.Max = p.Max
+	}
+	if p.Min != 0 {
+		base.Min = p.Min
+	}
+	if p.Ratio != 0 {
+		base.Ratio = p.Ratio
+	}
+	if p.Weights != "" {
+		base.Weights = p.Weights
 	}
 	return base
 }

@@ -45,8 +45,15 @@ func (h *Host) Export(now int64) Snapshot {
 // one that takes long to fill up or that learned them, and pauses of any.
 func Records(now int64, l limit.Limiter) []limit.Record {
 	p := l.Params()
-	learned := l.Kind() == limit.Upstream
-	long := l.Kind() == limit.TokenBucket && time.Duration(float64(p.Burst)/p.Rate*float64(p.Per)) > longLimiter
+	learned, long := l.Kind() == limit.Upstream, false
+	switch l.Kind() {
+	case limit.TokenBucket:
+		long = time.Duration(float64(p.Burst)/p.Rate*float64(p.Per)) > longLimiter
+	case limit.FixedWindow, limit.SlidingWindow, limit.SlidingLog:
+		long = p.Per > longLimiter
+	case limit.Calendar:
+		long = true
+	}
 	var recs []limit.Record
 	l.Export(now, func(r limit.Record) bool {
 		if long || learned || r.Paused > now {

@@ -15,6 +15,7 @@ type Limiter struct {
 	kind     limit.Kind
 	declared limit.Params
 	lim      limit.Limiter
+	parts    []*Limiter  // of limiter.all: then lim is nil
 	changed  atomic.Bool // lim still runs with other parameters than declared
 }
 

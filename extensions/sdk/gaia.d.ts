@@ -239,24 +239,27 @@ declare module "gaia" {
     readonly retryAfter: number | undefined;
   }
 
+  /** Units; for limiter.all() also a list, one for each of its limiters. */
+  export type Cost = number | readonly number[];
+
   /**
    * A native limiter, the same in every guest and in every version of the policy that
    * declares its name. Without a key the request's counts, without a cost the request's.
    */
   export interface Limiter<Params = object> {
     /** Takes, and gives the decision to return: allow, a wait, or a denial with Retry-After. */
-    admit(options?: { cost?: number; maxWait?: Duration }): Decision;
-    admit(key: string | undefined, options?: { cost?: number; maxWait?: Duration }): Decision;
+    admit(options?: { cost?: Cost; maxWait?: Duration }): Decision;
+    admit(key: string | undefined, options?: { cost?: Cost; maxWait?: Duration }): Decision;
     /** Takes if it is there now, and says whether it was. */
-    take(key?: string, cost?: number): boolean;
+    take(key?: string, cost?: Cost): boolean;
     /** Looks and takes nothing. */
-    peek(key?: string, cost?: number): Level;
-    /** Reads Retry-After, RateLimit and X-RateLimit of the answer; in onResponse and onDone. */
+    peek(key?: string, cost?: Cost): Level;
+    /** Reads what the answer says about limits or, of a throttle and a budget, how it ended; in onResponse and onDone. */
     learn(res: Response, key?: string): void;
     /** Closes a key for a while; 0 opens it again. */
     pause(key: string | undefined, time: Duration): void;
     /** Puts the true cost in the place of what this attempt took. */
-    settle(key: string | undefined, cost: number): void;
+    settle(key: string | undefined, cost: Cost): void;
     /** Changes parameters; the counts stay. Another declaration takes them back. */
     set(params: Partial<Params>): void;
   }
@@ -268,6 +271,8 @@ declare module "gaia" {
     per?: Duration;
     /** `rate` by default. */
     burst?: number;
+    /** Which fields learn() reads: of the quota of "requests" (the default) or of "tokens". */
+    unit?: "requests" | "tokens";
     /** The longest wait that admit() asks for; 0 by default: deny at once. */
     maxWait?: Duration;
     /** How many keys are counted, 100 000 by default. */
@@ -282,6 +287,77 @@ declare module "gaia" {
 
   /** No rate of its own: what the upstream's answers say. */
   export interface UpstreamQuota {
+    /** Which fields learn() reads: of the quota of "requests" (the default) or of "tokens". */
+    unit?: "requests" | "tokens";
+    maxWait?: Duration;
+    maxKeys?: number;
+  }
+
+  /** So many units in each window. */
+  export interface Window {
+    max: number;
+    /** "1s" by default. */
+    per?: Duration;
+    maxWait?: Duration;
+    maxKeys?: number;
+  }
+
+  /** A Window that learn() may shrink. */
+  export interface LearningWindow extends Window {
+    unit?: "requests" | "tokens";
+  }
+
+  /** Units at once, as many as the answers bear: give them to learn(). */
+  export interface Adaptive {
+    /** "aimd" (the default): up by one a round, down by a tenth for a refusal; "gradient": down too as round trips grow. */
+    algorithm?: "aimd" | "gradient";
+    /** 1 by default. */
+    min?: number;
+    /** 1000 by default. */
+    max?: number;
+    maxKeys?: number;
+  }
+
+  /** Refuses the share of requests that the upstream would refuse: give answers to learn(). */
+  export interface Throttle {
+    /** Requests let through for each that is accepted; 2 by default. */
+    ratio?: number;
+    /** Below so many requests in `per` none is refused; 0 by default. */
+    min?: number;
+    /** "2m" by default. */
+    per?: Duration;
+    maxKeys?: number;
+  }
+
+  /** Retries as a share of the answers given to learn(): take() before each. */
+  export interface RetryBudget {
+    /** 0.2 by default. */
+    ratio?: number;
+    /** Retries a second that are always there; 0 by default. */
+    min?: number;
+    /** What is not used within that time is forgotten; "10s" by default. */
+    per?: Duration;
+    maxKeys?: number;
+  }
+
+  /** One rate, of which each key that asks has its share. */
+  export interface Fair {
+    rate: number;
+    per?: Duration;
+    burst?: number;
+    /** By key; 1 for those not named. */
+    weights?: Record<string, number>;
+    maxWait?: Duration;
+    maxKeys?: number;
+  }
+
+  /** A quota by the calendar, kept over restarts. */
+  export interface Calendar {
+    max: number;
+    /** "day" by default. */
+    every?: "hour" | "day" | "week" | "month";
+    /** A time zone such as "Europe/Berlin"; "UTC" by default. */
+    zone?: string;
     maxWait?: Duration;
     maxKeys?: number;
   }
@@ -291,6 +367,16 @@ declare module "gaia" {
     tokenBucket(name: string, params: TokenBucket): Limiter<TokenBucket>;
     concurrency(name: string, params: Concurrency): Limiter<Concurrency>;
     upstream(name: string, params?: UpstreamQuota): Limiter<UpstreamQuota>;
+    fixedWindow(name: string, params: LearningWindow): Limiter<LearningWindow>;
+    slidingWindow(name: string, params: LearningWindow): Limiter<LearningWindow>;
+    slidingLog(name: string, params: Window): Limiter<Window>;
+    adaptive(name: string, params?: Adaptive): Limiter<Adaptive>;
+    throttle(name: string, params?: Throttle): Limiter<Throttle>;
+    retryBudget(name: string, params?: RetryBudget): Limiter<RetryBudget>;
+    fair(name: string, params: Fair): Limiter<Fair>;
+    calendar(name: string, params: Calendar): Limiter<Calendar>;
+    /** Several as one: a take is of all of them or of none. At most 8. */
+    all(...limiters: Limiter<any>[]): Omit<Limiter, "set">;
   };
 
   /** What state holds. */

@@ -1,10 +1,13 @@
 package wasm
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -43,7 +46,9 @@ type valueDecl struct {
 
 func addLimiterFuncs(fs map[string]hostFunc) {
 	fs["limiter_open"] = limiterOpen
+	fs["limiter_all"] = limiterAll
 	fs["limiter_admit"] = limiterAdmit
+	fs["limiter_admit_costs"] = limiterAdmitCosts
 	fs["limiter_take"] = limiterTake
 	fs["limiter_peek"] = limiterPeek
 	fs["limiter_learn"] = limiterLearn
@@ -80,7 +85,7 @@ func (g *guest) openLimiter(kind limit.Kind, name, params string) (int32, error)
 		g.limiters++
 		return int32(g.limiters - 1), nil
 	}
-	p, err := parseParams(params)
+	p, err := parseParams(kind, params)
 	if err != nil {
 		return 0, fmt.Errorf("open limiter %q: %w", name, err)
 	}
@@ -89,6 +94,49 @@ func (g *guest) openLimiter(kind limit.Kind, name, params string) (int32, error)
 		return 0, fmt.Errorf("open limiter %q: %w", name, err)
 	}
 	d.limiters = append(d.limiters, limiterDecl{kind, name, params, l})
+	g.limiters++
+	return int32(g.limiters - 1), nil
+}
+
+// limiterAll makes one limiter of several that were opened before.
+func limiterAll(g *guest, s []uint64) {
+	count := uint32(s[1])
+	if count > maxCosts {
+		s[0] = i32(g.refuse(errRange))
+		return
+	}
+	id, err := g.openAll(g.bytes(s[0], uint64(count)*4))
+	if err != nil {
+		id = g.refuse(err)
+	}
+	s[0] = i32(id)
+}
+
+func (g *guest) openAll(ids []byte) (int32, error) {
+	if g.call.Running() {
+		return 0, natives.ErrHook
+	}
+	d, what := &g.policy.declared, string(ids)
+	if d.complete {
+		if g.limiters >= len(d.limiters) || d.limiters[g.limiters].kind != 0 || d.limiters[g.limiters].params != what {
+			return 0, errDiffers
+		}
+		g.limiters++
+		return int32(g.limiters - 1), nil
+	}
+	var parts []*natives.Limiter
+	for ; len(ids) > 0; ids = ids[4:] {
+		id := binary.LittleEndian.Uint32(ids)
+		if uint64(id) >= uint64(len(d.limiters)) {
+			return 0, errID
+		}
+		parts = append(parts, d.limiters[id].limiter)
+	}
+	l, err := g.call.All(parts)
+	if err != nil {
+		return 0, err
+	}
+	d.limiters = append(d.limiters, limiterDecl{0, "all", what, l})
 	g.limiters++
 	return int32(g.limiters - 1), nil
 }
@@ -135,7 +183,35 @@ func limiterAdmit(g *guest, s []uint64) {
 		return
 	}
 	setCost(&a, s[3])
-	if w := int64(s[4]); w >= 0 {
+	admit(g, s, l, a, int64(s[4]))
+}
+
+// maxCosts bounds a list of costs, and of limiters that are made one.
+const maxCosts = 8
+
+// limiterAdmitCosts is limiterAdmit with a cost of its own for each limiter of several.
+func limiterAdmitCosts(g *guest, s []uint64) {
+	var a natives.Arg
+	var costs [maxCosts]int64
+	l, err := g.limiterArg(s, &a)
+	count := uint32(s[4])
+	if err == nil && (count == 0 || count > maxCosts) {
+		err = errRange
+	}
+	if err != nil {
+		s[0] = uint64(int64(g.refuse(err)))
+		return
+	}
+	list := g.bytes(s[3], uint64(count)*8)
+	for i := range costs[:count] {
+		costs[i] = int64(binary.LittleEndian.Uint64(list[8*i:]))
+	}
+	a.Costs = costs[:count]
+	admit(g, s, l, a, int64(s[5]))
+}
+
+func admit(g *guest, s []uint64, l *natives.Limiter, a natives.Arg, w int64) {
+	if w >= 0 {
 		a.MaxWait, a.HasWait = time.Duration(w), true
 	}
 	if len(g.handles) < cap(g.handles) {
@@ -236,7 +312,7 @@ func limiterSet(g *guest, s []uint64) {
 	l, err := g.limiter(s[0])
 	var p limit.Params
 	if err == nil {
-		p, err = parseParams(g.str(s[1], s[2]))
+		p, err = parseParams(l.Kind(), g.str(s[1], s[2]))
 	}
 	if err == nil {
 		err = g.call.Set(l, p)
@@ -297,7 +373,7 @@ func metricWrite(g *guest, s []uint64, write func(*natives.Call, *metrics.Value,
 }
 
 // parseParams reads a limiter's parameters as both engines write them; a bare number of time is milliseconds.
-func parseParams(text string) (limit.Params, error) {
+func parseParams(kind limit.Kind, text string) (limit.Params, error) {
 	var p limit.Params
 	if len(text) > maxParams {
 		return p, fmt.Errorf("parameters of %d bytes: %w", len(text), errRange)
@@ -310,37 +386,95 @@ func parseParams(text string) (limit.Params, error) {
 		return p, fmt.Errorf("parameters are no JSON object: %w", err)
 	}
 	for name, v := range o {
-		if err := setParam(&p, name, v); err != nil {
+		if err := setParam(&p, kind, camel(name), v); err != nil {
 			return p, fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	return p, nil
 }
 
-func setParam(p *limit.Params, name string, v any) (err error) {
+// camel is the name of a parameter as JavaScript has it: max_wait is maxWait.
+func camel(name string) string {
+	switch name {
+	case "max_wait":
+		return "maxWait"
+	case "max_keys":
+		return "maxKeys"
+	}
+	return name
+}
+
+func setParam(p *limit.Params, kind limit.Kind, name string, v any) (err error) {
+	if !slices.Contains(kind.Fields(), name) {
+		return fmt.Errorf("%s has no such parameter (want %s)", kind, strings.Join(kind.Fields(), ", "))
+	}
 	switch name {
 	case "rate":
-		n, ok := v.(float64)
-		if !ok {
-			return fmt.Errorf("want a number, got %v", v)
-		}
-		p.Rate = n
+		p.Rate, err = decimal(v)
+	case "ratio":
+		p.Ratio, err = decimal(v)
 	case "burst":
 		p.Burst, err = whole(v)
 	case "max":
 		p.Max, err = whole(v)
+	case "min":
+		p.Min, err = whole(v)
 	case "per":
 		p.Per, err = policy.ParseDuration(v)
-	case "maxWait", "max_wait":
+	case "maxWait":
 		p.MaxWait, err = policy.ParseDuration(v)
-	case "maxKeys", "max_keys":
+	case "maxKeys":
 		var n int64
 		n, err = whole(v)
 		p.MaxKeys = int(min(n, math.MaxInt32))
+	case "weights":
+		p.Weights, err = weights(v)
 	default:
-		return errors.New("unknown parameter (want rate, per, burst, max, maxWait or maxKeys)")
+		text, ok := v.(string)
+		if !ok {
+			return fmt.Errorf("want a text, got %v", v)
+		}
+		switch name {
+		case "algorithm":
+			p.Algorithm = text
+		case "every":
+			p.Every = text
+		case "zone":
+			p.Zone = text
+		case "unit":
+			p.Unit = text
+		}
 	}
 	return err
+}
+
+func decimal(v any) (float64, error) {
+	n, ok := v.(float64)
+	if !ok {
+		return 0, fmt.Errorf("want a number, got %v", v)
+	}
+	return n, nil
+}
+
+// weights writes {"gold": 3, "free": 1} as limit.Params has it.
+func weights(v any) (string, error) {
+	o, ok := v.(map[string]any)
+	if !ok {
+		return "", fmt.Errorf("want an object of numbers, got %v", v)
+	}
+	parts := make([]string, 0, len(o))
+	for key, w := range o {
+		n, err := decimal(w)
+		if err == nil && strings.Contains(key, ",") {
+			err = fmt.Errorf("%q: want keys without commas", key)
+		}
+		if err != nil {
+			return "", err
+		}
+		parts = append(parts, key+"="+strconv.FormatFloat(n, 'g', -1, 64))
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, ","), nil
 }
 
 func whole(v any) (int64, error) {

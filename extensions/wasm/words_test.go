@@ -87,6 +87,10 @@ func TestWords(t *testing.T) {
 		{"/take/slots", "", allow(0)},
 		{"/set", `{"rate": 5}`, allow(0)},
 		{"/open", "", allow(-abi.ErrorIsPhase)},
+		{"/kinds", "", allow(11111110)},
+		{"/kinds", "", allow(11111110)},
+		{"/kinds", "", allow(10)}, // all are used up but the throttle
+		{"/both", "", allow(908)},
 		{"/state/get", "k", allow(0)},
 		{"/state/absent", "k", allow(1)},
 		{"/state/absent", "k", allow(0)},

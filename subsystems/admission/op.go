@@ -209,7 +209,7 @@ func (op *Op) giveBack(now int64) {
 // made it wait was empty until the wait's end, so all of it is still owed; counted
 // from the take, a queue of callers that leave together would give back nothing.
 func reservedAt(e *policy.Entry) int64 {
-	if l, ok := e.From.(interface{ Kind() limit.Kind }); ok && l.Kind() == limit.TokenBucket {
+	if l, ok := e.From.(interface{ Kind() limit.Kind }); ok && l.Kind().Reserves() {
 		return e.Taken + int64(e.Wait)
 	}
 	return e.Taken

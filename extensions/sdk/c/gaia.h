@@ -157,12 +157,26 @@ static inline gaia_limiter gaia_open(int32_t kind, const char *name, const char 
 static inline gaia_limiter gaia_token_bucket(const char *name, const char *params) { return gaia_open(GAIA_LIMITER_TOKEN_BUCKET, name, params); }
 static inline gaia_limiter gaia_concurrency(const char *name, const char *params) { return gaia_open(GAIA_LIMITER_CONCURRENCY, name, params); }
 static inline gaia_limiter gaia_upstream_limiter(const char *name, const char *params) { return gaia_open(GAIA_LIMITER_UPSTREAM, name, params); }
+static inline gaia_limiter gaia_fixed_window(const char *name, const char *params) { return gaia_open(GAIA_LIMITER_FIXED_WINDOW, name, params); }
+static inline gaia_limiter gaia_sliding_window(const char *name, const char *params) { return gaia_open(GAIA_LIMITER_SLIDING_WINDOW, name, params); }
+static inline gaia_limiter gaia_sliding_log(const char *name, const char *params) { return gaia_open(GAIA_LIMITER_SLIDING_LOG, name, params); }
+static inline gaia_limiter gaia_adaptive(const char *name, const char *params) { return gaia_open(GAIA_LIMITER_ADAPTIVE, name, params); }
+static inline gaia_limiter gaia_throttle(const char *name, const char *params) { return gaia_open(GAIA_LIMITER_THROTTLE, name, params); }
+static inline gaia_limiter gaia_retry_budget(const char *name, const char *params) { return gaia_open(GAIA_LIMITER_RETRY_BUDGET, name, params); }
+static inline gaia_limiter gaia_fair(const char *name, const char *params) { return gaia_open(GAIA_LIMITER_FAIR, name, params); }
+static inline gaia_limiter gaia_calendar(const char *name, const char *params) { return gaia_open(GAIA_LIMITER_CALENDAR, name, params); }
+/* One limiter of several, at most 8: a take is of all or of none. */
+static inline gaia_limiter gaia_all(const gaia_limiter *of, int32_t count) { return gaia_host_limiter_all(of, count); }
 
 /* Take, and return the result from the hook: allow, a wait, or a denial with the time to come back. */
 static inline gaia_decision gaia_admit_key(gaia_limiter l, gaia_text key, int64_t cost) {
   return (gaia_decision)gaia_host_limiter_admit(l, key.ptr, key.len, cost, -1);
 }
 static inline gaia_decision gaia_admit(gaia_limiter l) { return gaia_admit_key(l, GAIA_REQUEST_KEY, GAIA_REQUEST_COST); }
+/* Of gaia_all, with a cost for each. */
+static inline gaia_decision gaia_admit_costs(gaia_limiter l, const int64_t *costs, int32_t count) {
+  return (gaia_decision)gaia_host_limiter_admit_costs(l, 0, -1, costs, count, -1);
+}
 static inline int gaia_take(gaia_limiter l) { return gaia_host_limiter_take(l, 0, -1, GAIA_REQUEST_COST) == 1; }
 static inline int gaia_take_key(gaia_limiter l, gaia_text key, int64_t cost) { return gaia_host_limiter_take(l, key.ptr, key.len, cost) == 1; }
 /* Read what the answer of this hook says about limits. */

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GAIA_MINOR 0
+#define GAIA_MINOR 1
 #define GAIA_SCRATCH_SIZE 16384
 #define GAIA_FRAME_AT 0 /* what the hook is about; during gaia_configure the operator's parameters as a JSON object */
 #define GAIA_FRAME_AREA 8192
@@ -65,7 +65,15 @@
 /* kinds of limiter */
 #define GAIA_LIMITER_TOKEN_BUCKET (1) /* rate, per, burst, maxWait */
 #define GAIA_LIMITER_CONCURRENCY (2) /* max */
-#define GAIA_LIMITER_UPSTREAM (3) /* learns from the upstream's answers */
+#define GAIA_LIMITER_UPSTREAM (3) /* learns from the upstream's answers: unit, maxWait */
+#define GAIA_LIMITER_FIXED_WINDOW (4) /* max, per, unit, maxWait */
+#define GAIA_LIMITER_SLIDING_WINDOW (5) /* max, per, unit, maxWait */
+#define GAIA_LIMITER_SLIDING_LOG (6) /* max, per, maxWait */
+#define GAIA_LIMITER_ADAPTIVE (7) /* algorithm, min, max */
+#define GAIA_LIMITER_THROTTLE (8) /* ratio, min, per */
+#define GAIA_LIMITER_RETRY_BUDGET (9) /* ratio, min, per */
+#define GAIA_LIMITER_FAIR (10) /* rate, per, burst, weights, maxWait */
+#define GAIA_LIMITER_CALENDAR (11) /* max, every, zone, maxWait */
 
 /* kinds of a policy's own number */
 #define GAIA_METRIC_COUNTER (0) /* only grows */
@@ -357,5 +365,13 @@ int32_t gaia_host_response_body(const void *name, int32_t name_len, void *buf, i
 /* a text of the frame, whole: its length */
 __attribute__((import_module("gaia_v1"), import_name("request_text")))
 int32_t gaia_host_request_text(int32_t which, void *buf, int32_t cap);
+
+/* while loading: make one limiter of at most 8, named by i32 identifiers; its own */
+__attribute__((import_module("gaia_v1"), import_name("limiter_all")))
+int32_t gaia_host_limiter_all(const int32_t *ids, int32_t count);
+
+/* limiter_admit of such a limiter with an i64 cost for each */
+__attribute__((import_module("gaia_v1"), import_name("limiter_admit_costs")))
+int64_t gaia_host_limiter_admit_costs(int32_t id, const void *key, int32_t key_len, const int64_t *costs, int32_t count, int64_t max_wait);
 
 #endif

@@ -60,8 +60,11 @@ func TestNumbersAgree(t *testing.T) {
 			"done": int64(policy.HookDone), "tick": int64(policy.HookTick)},
 		"action": {"none": int64(policy.ActionNone), "allow": int64(policy.ActionAllow), "deny": int64(policy.ActionDeny),
 			"delay": int64(policy.ActionDelay), "route": int64(policy.ActionRoute), "retry": int64(policy.ActionRetry)},
-		"limiter": {"token_bucket": int64(limit.TokenBucket), "concurrency": int64(limit.Concurrency), "upstream": int64(limit.Upstream)},
-		"metric":  {"counter": int64(metrics.Counter), "gauge": int64(metrics.Gauge)},
+		"limiter": {"token_bucket": int64(limit.TokenBucket), "concurrency": int64(limit.Concurrency), "upstream": int64(limit.Upstream),
+			"fixed_window": int64(limit.FixedWindow), "sliding_window": int64(limit.SlidingWindow), "sliding_log": int64(limit.SlidingLog),
+			"adaptive": int64(limit.Adaptive), "throttle": int64(limit.Throttle), "retry_budget": int64(limit.RetryBudget),
+			"fair": int64(limit.Fair), "calendar": int64(limit.Calendar)},
+		"metric": {"counter": int64(metrics.Counter), "gauge": int64(metrics.Gauge)},
 		"value": {"none": int64(state.KindNone), "number": int64(state.KindNumber), "text": int64(state.KindText),
 			"bool": int64(state.KindBool), "bytes": int64(state.KindBytes)},
 	}

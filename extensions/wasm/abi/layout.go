@@ -4,7 +4,7 @@ package abi
 const Module = "gaia_v1"
 
 // Minor is the newest minor version that this host speaks.
-const Minor = 0
+const Minor = 1
 
 // ManifestSection is the custom section that holds the manifest, a JSON object.
 const ManifestSection = "gaia.manifest"

@@ -161,9 +161,17 @@ const (
 
 // Numbers: kinds of limiter.
 const (
-	LimiterIsTokenBucket = 1 // rate, per, burst, maxWait
-	LimiterIsConcurrency = 2 // max
-	LimiterIsUpstream    = 3 // learns from the upstream's answers
+	LimiterIsTokenBucket   = 1  // rate, per, burst, maxWait
+	LimiterIsConcurrency   = 2  // max
+	LimiterIsUpstream      = 3  // learns from the upstream's answers: unit, maxWait
+	LimiterIsFixedWindow   = 4  // max, per, unit, maxWait
+	LimiterIsSlidingWindow = 5  // max, per, unit, maxWait
+	LimiterIsSlidingLog    = 6  // max, per, maxWait
+	LimiterIsAdaptive      = 7  // algorithm, min, max
+	LimiterIsThrottle      = 8  // ratio, min, per
+	LimiterIsRetryBudget   = 9  // ratio, min, per
+	LimiterIsFair          = 10 // rate, per, burst, weights, maxWait
+	LimiterIsCalendar      = 11 // max, every, zone, maxWait
 )
 
 // Numbers: kinds of a policy's own number.

@@ -143,6 +143,10 @@ func cParams(ps []Param) string {
 			out = append(out, "const void *"+p.Name, "int32_t "+p.Name+"_len")
 		case p.Name == "buf" || p.Name == "out":
 			out = append(out, "void *"+p.Name)
+		case p.Name == "ids":
+			out = append(out, "const int32_t *ids")
+		case p.Name == "costs":
+			out = append(out, "const int64_t *costs")
 		case p.Name == "list":
 			out = append(out, "const gaia_span *"+p.Name)
 		default:

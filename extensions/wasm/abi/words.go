@@ -79,11 +79,7 @@ func Sets() []Set {
 			{"context", -6, "there is no request or no answer in this hook"},
 			{"kind", -7, "the stored value is of another kind"},
 		}},
-		{"limiter", "kinds of limiter", []Const{
-			{"token_bucket", 1, "rate, per, burst, maxWait"},
-			{"concurrency", 2, "max"},
-			{"upstream", 3, "learns from the upstream's answers"},
-		}},
+		{"limiter", "kinds of limiter", limiterKinds()},
 		{"metric", "kinds of a policy's own number", []Const{
 			{"counter", 0, "only grows"},
 			{"gauge", 1, "goes up and down"},
@@ -101,6 +97,22 @@ func Sets() []Set {
 		{"text", "texts of request_text", []Const{
 			{"action", 0, ""}, {"key", 1, ""}, {"method", 2, ""}, {"host", 3, ""}, {"tenant", 4, ""}, {"path", 5, ""}, {"url", 6, ""},
 		}},
+	}
+}
+
+func limiterKinds() []Const {
+	return []Const{
+		{"token_bucket", 1, "rate, per, burst, maxWait"},
+		{"concurrency", 2, "max"},
+		{"upstream", 3, "learns from the upstream's answers: unit, maxWait"},
+		{"fixed_window", 4, "max, per, unit, maxWait"},
+		{"sliding_window", 5, "max, per, unit, maxWait"},
+		{"sliding_log", 6, "max, per, maxWait"},
+		{"adaptive", 7, "algorithm, min, max"},
+		{"throttle", 8, "ratio, min, per"},
+		{"retry_budget", 9, "ratio, min, per"},
+		{"fair", 10, "rate, per, burst, weights, maxWait"},
+		{"calendar", 11, "max, every, zone, maxWait"},
 	}
 }
 
@@ -146,6 +158,9 @@ func Funcs() []Func {
 		copies("response_header", "a field of the answer"),
 		copies("response_body", "a body scalar of the answer"),
 		{"request_text", []Param{{"which", "i32"}, buf, capacity}, "i32", "a text of the frame, whole: its length"},
+		{"limiter_all", []Param{{"ids", "i32"}, {"count", "i32"}}, "i32", "while loading: make one limiter of at most 8, named by i32 identifiers; its own"},
+		{"limiter_admit_costs", []Param{id, key, {"costs", "i32"}, {"count", "i32"}, {"max_wait", "i64"}}, "i64",
+			"limiter_admit of such a limiter with an i64 cost for each"},
 	}
 }
 

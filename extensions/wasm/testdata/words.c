@@ -8,7 +8,7 @@ GAIA_MANIFEST({
   "options": {"match": {"subsystem": "api", "path": "/*"}, "budget": "20ms", "body": ["model"]}
 })
 
-static gaia_limiter bucket, slots, learned;
+static gaia_limiter bucket, slots, learned, kinds[8], both;
 static gaia_metric seen, level;
 static char buf[256];
 static double ticks;
@@ -17,6 +17,16 @@ int32_t gaia_setup(void) {
   bucket = gaia_token_bucket("bucket", "{\"rate\": 1, \"burst\": 3, \"maxWait\": 1500}");
   slots = gaia_concurrency("slots", "{\"max\": 2}");
   learned = gaia_upstream_limiter("learned", "{}");
+  kinds[0] = gaia_fixed_window("fixed", "{\"max\": 2, \"per\": \"1h\"}");
+  kinds[1] = gaia_sliding_window("sliding", "{\"max\": 2, \"per\": \"1h\"}");
+  kinds[2] = gaia_sliding_log("log", "{\"max\": 2, \"per\": \"1h\"}");
+  kinds[3] = gaia_adaptive("adaptive", "{\"max\": 2, \"algorithm\": \"aimd\"}");
+  kinds[4] = gaia_calendar("calendar", "{\"max\": 2, \"every\": \"month\", \"zone\": \"Europe/Berlin\"}");
+  kinds[5] = gaia_fair("fair", "{\"rate\": 2, \"per\": \"1h\", \"weights\": {\"gold\": 3}}");
+  kinds[6] = gaia_throttle("throttle", "{\"ratio\": 2, \"min\": 100}");
+  kinds[7] = gaia_retry_budget("budget", "{\"ratio\": 0.5, \"per\": \"10s\"}");
+  gaia_limiter parts[2] = {gaia_token_bucket("rpm", "{\"rate\": 9, \"per\": \"1h\"}"), gaia_token_bucket("tpm", "{\"rate\": 100, \"per\": \"1h\", \"unit\": \"tokens\"}")};
+  both = gaia_all(parts, 2);
   seen = gaia_counter("seen_total");
   level = gaia_gauge("level");
   char flag[8];
@@ -48,6 +58,14 @@ static gaia_decision limiters(gaia_text op, gaia_text arg) {
   if (gaia_equal(op, "/settle")) { gaia_take(bucket); return number(gaia_host_limiter_settle(bucket, 0, -1, 3)); }
   if (gaia_equal(op, "/settle/nothing")) return number(gaia_host_limiter_settle(bucket, 0, -1, 3));
   if (gaia_equal(op, "/set")) return number(gaia_host_limiter_set(bucket, arg.ptr, arg.len));
+  if (gaia_equal(op, "/kinds")) {
+    double got = 0;
+    for (int i = 0; i < 8; i++) got = got * 10 + gaia_take(kinds[i]);
+    return number(got);
+  }
+  if (gaia_equal(op, "/costs")) { int64_t costs[2] = {1, 40}; return gaia_admit_costs(both, costs, 2); }
+  if (gaia_equal(op, "/costs/bad")) { int64_t costs[3] = {1, 40, 2}; return gaia_admit_costs(both, costs, 3); }
+  if (gaia_equal(op, "/both")) { gaia_host_limiter_peek(both, 0, -1, -1, &p); return number((double)(p.limit * 100 + p.remaining)); }
   if (gaia_equal(op, "/open")) return number(-gaia_token_bucket("late", "{\"rate\": 1}"));
   return GAIA_NONE;
 }
