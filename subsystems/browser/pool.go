@@ -187,6 +187,9 @@ func (p *Pool) leave() {
 // Core returns the admission of the pool, for status and explanations.
 func (p *Pool) Core() *admission.Core { return p.core }
 
+// Dir is the folder below which browsers keep their files while they run.
+func (p *Pool) Dir() string { return p.profiles.root }
+
 // Health is nil while browsers can be launched, as far as is known: a launch that
 // failed and was not made good since is an error.
 func (p *Pool) Health() error {
