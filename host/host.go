@@ -20,6 +20,7 @@ import (
 	"github.com/gaia-host/gaia/host/generation"
 	"github.com/gaia-host/gaia/host/work"
 	"github.com/gaia-host/gaia/subsystems/api"
+	"github.com/gaia-host/gaia/subsystems/files"
 	"github.com/gaia-host/gaia/subsystems/network"
 	"github.com/gaia-host/gaia/subsystems/process"
 	"github.com/prometheus/client_golang/prometheus"
@@ -65,6 +66,7 @@ type Host struct {
 	network  *network.Coordinator
 	api      *api.Pool
 	process  *process.Manager
+	files    *files.Manager
 	gateway  *gateway.Server
 	work     *work.Server
 	control  *control.Server
@@ -233,6 +235,9 @@ func (h *Host) ControlAddr() string { return h.control.Addr() }
 
 // Config returns the configuration in force. It must not be changed.
 func (h *Host) Config() *config.Config { return h.cfg.Load() }
+
+// Files returns the file manager, for programs that embed gaia.
+func (h *Host) Files() *files.Manager { return h.files }
 
 // API returns the API client pool, for programs that embed gaia.
 func (h *Host) API() *api.Pool { return h.api }

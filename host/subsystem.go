@@ -51,6 +51,7 @@ func (h *Host) makers() []func(*config.Config) (part, error) {
 		h.newNetwork, // the pool dials with it
 		h.newProcess,
 		h.newAPI,
+		h.newFiles,
 		h.newBrowser, // launched by the process manager, and its pages go through the network
 	}
 }

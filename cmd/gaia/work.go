@@ -170,7 +170,7 @@ func (f *fieldFlag) Type() string {
 	case work.TextMap:
 		return "NAME=VALUE (may be repeated)"
 	case work.Bool:
-		return ""
+		return "bool" // which the help shows without a value
 	case work.Text, work.Integer, work.Number, work.Time, work.Bytesize, work.Value:
 	}
 	return string(f.field.Kind)
@@ -221,6 +221,9 @@ func (v *action) run(cmd *cobra.Command, args []string) error {
 	}
 	if v.o.format == "json" && v.a.Gives == work.GivesBytes {
 		q.Set("as", "json")
+	}
+	if field := v.a.InputUnless(); field != "" && v.from == "" && !q.Has(field) {
+		v.from = "-"
 	}
 	r := control.WorkRequest{Subsystem: v.subsystem, Action: v.a.Name, Query: q, Head: v.head()}
 	if v.from != "" {

@@ -172,9 +172,6 @@ func (c *checker) unknown(t reflect.Type, path []string, e entry) {
 	c.hide(e.value)
 	name := Suggest(e.name, keysOf(t))
 	message := "unknown key"
-	if len(path) == 1 && isLater(e.name) {
-		name, message = "", "not a key of this version"
-	}
 	if c.layer.env {
 		message = strings.Replace(message, "key", "variable", 1)
 	}
@@ -187,15 +184,6 @@ func (c *checker) unknown(t reflect.Type, path []string, e entry) {
 		}
 	}
 	f.Suggestion = name
-}
-
-// isLater names the sections that the design has and this version has not.
-func isLater(name string) bool {
-	switch name {
-	case "files":
-		return true
-	}
-	return false
 }
 
 // match reads one rule or a list of rules.

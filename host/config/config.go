@@ -67,7 +67,8 @@ const (
 
 // Config is the whole configuration. It is read-only once Load has returned
 // it, and then safe for concurrent use; a change is a new Config.
-// A field tagged reload:"restart" takes effect at the next start only.
+// A field tagged reload:"restart" takes effect at the next start only; in a map
+// tagged reload:"entries" that holds for entries that come or go.
 type Config struct {
 	// Listen is the gateway's address, HOST:PORT; port 0 takes a free one.
 	Listen string `koanf:"listen" reload:"restart"`
@@ -100,6 +101,7 @@ type Config struct {
 	Browser Browser           `koanf:"browser"`
 	Gateway Gateway           `koanf:"gateway"`
 	Process Process           `koanf:"process"`
+	Files   Files             `koanf:"files"`
 }
 
 // Log says what is logged and how.
@@ -412,6 +414,7 @@ func Default() *Config {
 			LogMax: DefaultLogMax, LogKeep: DefaultLogKeep, History: DefaultProcessHistory,
 			Cgroup: DefaultCgroup, WatchInterval: DefaultWatchInterval,
 		},
+		Files: defaultFiles(),
 	}
 }
 

@@ -55,26 +55,36 @@ func (c *Changes) compare(a, b reflect.Value, path []string, restart bool) {
 		for i := range a.NumField() {
 			tag := a.Type().Field(i).Tag
 			at := append(path[:len(path):len(path)], tag.Get("koanf"))
+			if tag.Get("reload") == "entries" {
+				c.entries(a.Field(i), b.Field(i), at, true, restart)
+				continue
+			}
 			c.compare(a.Field(i), b.Field(i), at, restart || tag.Get("reload") == "restart")
 		}
 	case a.Kind() == reflect.Map && a.Type() != reflect.TypeFor[map[string]any]():
-		names := map[string]bool{}
-		for _, key := range slices.Concat(a.MapKeys(), b.MapKeys()) {
-			names[key.String()] = true
-		}
-		for _, name := range slices.Sorted(maps.Keys(names)) {
-			at := append(path[:len(path):len(path)], name)
-			x, y := a.MapIndex(reflect.ValueOf(name)), b.MapIndex(reflect.ValueOf(name))
-			if !x.IsValid() || !y.IsValid() {
-				c.add(at, restart)
-				continue
-			}
-			c.compare(x, y, at, restart)
-		}
+		c.entries(a, b, path, restart, restart)
 	case a.Kind() == reflect.Slice && a.Len() == 0 && b.Len() == 0: // nil and empty say the same
 	default:
 		if !reflect.DeepEqual(a.Interface(), b.Interface()) {
 			c.add(path, restart)
 		}
+	}
+}
+
+// entries compares maps: news says whether an entry that comes or goes needs a
+// restart, restart whether one that changes does.
+func (c *Changes) entries(a, b reflect.Value, path []string, news, restart bool) {
+	names := map[string]bool{}
+	for _, key := range slices.Concat(a.MapKeys(), b.MapKeys()) {
+		names[key.String()] = true
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		at := append(path[:len(path):len(path)], name)
+		x, y := a.MapIndex(reflect.ValueOf(name)), b.MapIndex(reflect.ValueOf(name))
+		if !x.IsValid() || !y.IsValid() {
+			c.add(at, news)
+			continue
+		}
+		c.compare(x, y, at, restart)
 	}
 }

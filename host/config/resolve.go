@@ -150,6 +150,10 @@ func (l *loader) anchorPaths(cfg *Config) {
 		anchor(&dir, "browser", "extensions", name)
 		cfg.Browser.Extensions[name] = dir
 	}
+	for name, root := range cfg.Files.Roots {
+		anchor(&root.Path, "files", "roots", name, "path")
+		cfg.Files.Roots[name] = root
+	}
 	for name, policy := range cfg.Policies {
 		if isPath(policy.Use) {
 			anchor(&policy.Use, "policies", name, "use")

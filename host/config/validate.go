@@ -79,6 +79,7 @@ func (v *validator) config(c *Config) {
 	v.network(&c.Network)
 	v.process(&c.Process)
 	v.browser(&c.Browser)
+	v.files(&c.Files)
 	if c.Gateway.MaxHeaderBytes < KiB && c.Gateway.MaxHeaderBytes >= 0 {
 		v.fail([]string{"gateway", "max_header_bytes"}, "must be at least 1KiB")
 	}

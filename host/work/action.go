@@ -25,6 +25,7 @@ type Action struct {
 	Gives Gives
 
 	takesBytes, follows, quiet bool
+	stdin                      string
 	input                      reflect.Type // a struct
 	run                        func(ctx context.Context, c *Call, in any, out *Out) (any, error)
 }
@@ -71,6 +72,16 @@ func (a Action) TakingBytes() Action {
 	a.takesBytes = true
 	return a
 }
+
+// FromInput makes the command send its standard input, unless the field is given or
+// another file is named.
+func (a Action) FromInput(field string) Action {
+	a.stdin = field
+	return a
+}
+
+// InputUnless is the field that stands for standard input, "" for none.
+func (a *Action) InputUnless() string { return a.stdin }
 
 // Following says that the answer has no end of its own (tail -f): its context ends
 // when gaia stops, so that a stop does not wait for it.

@@ -6,6 +6,7 @@ package work
 func Catalog() []Subsystem {
 	return []Subsystem{
 		API(APIConfig{}),
+		Files(nil),
 		Browser(BrowserConfig{}),
 		Process(ProcessConfig{}),
 		Network(NetworkConfig{}),
