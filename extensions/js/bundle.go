@@ -23,6 +23,7 @@ import (
 const (
 	nsPolicy = "policy"
 	nsWords  = "words"
+	nsModule = "module"
 )
 
 // The bundle is the body of a function of these names, so that it leaves nothing in the
@@ -181,6 +182,10 @@ func (b *bundler) setup(build api.PluginBuild) {
 		text := wordsModule()
 		return api.OnLoadResult{Contents: &text, Loader: api.LoaderJS}, nil
 	})
+	build.OnLoad(api.OnLoadOptions{Filter: ".*", Namespace: nsModule}, func(a api.OnLoadArgs) (api.OnLoadResult, error) {
+		text := b.src.Modules[a.Path]
+		return api.OnLoadResult{Contents: &text, Loader: api.LoaderJS}, nil
+	})
 }
 
 func (b *bundler) resolve(a api.OnResolveArgs) (api.OnResolveResult, error) {
@@ -189,6 +194,8 @@ func (b *bundler) resolve(a api.OnResolveArgs) (api.OnResolveResult, error) {
 		return api.OnResolveResult{Path: b.src.entry(), Namespace: nsPolicy}, nil
 	case a.Path == "gaia":
 		return api.OnResolveResult{Path: "gaia", Namespace: nsWords, SideEffects: api.SideEffectsFalse}, nil
+	case b.src.Modules[a.Path] != "":
+		return api.OnResolveResult{Path: a.Path, Namespace: nsModule, SideEffects: api.SideEffectsFalse}, nil
 	case strings.HasPrefix(a.Path, "./"), strings.HasPrefix(a.Path, "../"), a.Path == ".", a.Path == "..":
 		name, err := b.src.resolve(a.Importer, a.Path)
 		if err != nil {

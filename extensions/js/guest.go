@@ -35,6 +35,7 @@ type guest struct {
 	run     [hookCount]func()                             // calls the hook and reads its answer
 	noop    goja.Callable                                 // runs the jobs of promises
 	options goja.Value
+	exports *goja.Object // of a module that is no policy
 
 	args      [2]goja.Value
 	out       *policy.Decision  // where the answer goes
@@ -119,7 +120,35 @@ func (g *guest) load() {
 	g.must(module.Set("exports", exports))
 	_, err = fn(goja.Undefined(), module, exports, g.rt.ToValue(g.word))
 	throw(err)
-	g.collect(module.Get("exports").ToObject(g.rt))
+	exports = module.Get("exports").ToObject(g.rt)
+	switch {
+	case g.policy.plain:
+		g.exports = exports
+	case g.policy.at != nil:
+		g.collectAt(exports, g.policy.at)
+	default:
+		g.collect(exports)
+	}
+}
+
+// collectAt takes hooks and options from an object among the exports.
+func (g *guest) collectAt(exports *goja.Object, keys []string) {
+	from := exports
+	for _, key := range keys {
+		o, ok := from.Get(key).(*goja.Object)
+		if !ok {
+			g.refuse(fmt.Sprintf("there is no object %s among the exports", strings.Join(keys, ".")), "")
+		}
+		from = o
+	}
+	for _, name := range append(hookNames(), "options") {
+		if from.Get(name) != nil {
+			g.collectFrom(from, []string{name})
+		}
+	}
+	if g.hookSet() == 0 {
+		g.refuseErr(ErrNoHook, strings.Join(keys, ".")+" has no hook", "")
+	}
 }
 
 // throw goes on with what JavaScript threw, up to the guard.

@@ -46,6 +46,9 @@ type Config struct {
 	// for concurrent use where there are several guests. nil: truly random.
 	Rand func() float64
 	Log  *slog.Logger // nil: discarded
+	// At names the object among the exports that holds the hooks, by its keys; nil: the
+	// exports themselves. Other keys of that object are somebody else's.
+	At []string
 }
 
 // Policy is an opened policy. It is safe for concurrent use; who opened it closes it.
@@ -59,6 +62,8 @@ type Policy struct {
 	opts    policy.Options
 	hooks   policy.Hooks
 	rand    func() float64
+	at      []string // where the hooks are
+	plain   bool     // no policy: nothing is collected from the exports
 	log     *slog.Logger
 
 	dog    *watchdog
@@ -91,16 +96,22 @@ func Open(ctx context.Context, src Source, c Config) (*Policy, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	p := &Policy{name: src.Name, source: src, scope: c.Scope, program: prog, rand: c.Rand, log: c.Log, stop: make(chan struct{})}
-	p.noop = goja.MustCompile("noop", "(function(){})", true)
-	p.kinds = goja.MustCompile("kinds", "[function(){}, async function(){}, function*(){}]", true)
-	p.opts.Budget = DefaultBudget
-	p.dog = newWatchdog(time.Millisecond)
+	p := newPolicy(src, prog, c)
 	if err := p.start(ctx, c); err != nil {
 		p.dog.close()
 		return nil, err
 	}
 	return p, nil
+}
+
+// newPolicy returns a policy without guests. Its watchdog runs.
+func newPolicy(src Source, prog *program, c Config) *Policy {
+	p := &Policy{name: src.Name, source: src, scope: c.Scope, program: prog, rand: c.Rand, at: c.At, log: c.Log, stop: make(chan struct{})}
+	p.noop = goja.MustCompile("noop", "(function(){})", true)
+	p.kinds = goja.MustCompile("kinds", "[function(){}, async function(){}, function*(){}]", true)
+	p.opts.Budget = DefaultBudget
+	p.dog = newWatchdog(time.Millisecond)
+	return p
 }
 
 // start loads the first guest, reads its options, and makes the others.

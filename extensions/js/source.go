@@ -36,6 +36,9 @@ type Source struct {
 	Path string // of the entry file, as the user named it; imports resolve relative to it
 	Code []byte // of the entry file; nil: read Path
 	FS   fs.FS  // what Path and imports are in; nil: the disk
+	// Modules are further modules by the name that they are imported by, which begins
+	// with "gaia/": their JavaScript. nil: there are none.
+	Modules map[string]string
 }
 
 // read returns the text of a file of the policy, at most maxSource bytes of it.

@@ -25,9 +25,9 @@ import (
 // the clock and of the run are the same.
 const virtualStart = 946_684_800 * int64(time.Second) // 2000-01-01T00:00:00Z
 
-// hookBudget bounds one hook in wall time. Time on the wall must not enter a
+// HookBudget bounds one hook in wall time. Time on the wall must not enter a
 // decision, so a hook that needs more ends the run.
-const hookBudget = time.Second
+const HookBudget = time.Second
 
 // Inline opens the hooks that an experiment's own script holds.
 type Inline interface {
@@ -121,7 +121,7 @@ func (r *rig) open(ctx context.Context, s *Spec, name string, st *Strategy, engi
 		force(p, m)
 	case KindPolicy:
 		r.policies = generation.New(generation.Config{Slot: r.slot, Natives: r.natives, Wasm: engine, Clock: func() int64 { return virtualStart }, OnFault: r.onFault, Rand: random})
-		spec := generation.Spec{Use: st.Use, Settings: bundle.Settings{Params: st.Params, Options: policy.Options{Budget: hookBudget}}}
+		spec := generation.Spec{Use: st.Use, Settings: bundle.Settings{Params: st.Params, Options: policy.Options{Budget: HookBudget}}}
 		if _, err := r.policies.Load(ctx, []generation.Spec{spec}, true); err != nil {
 			return err
 		}
@@ -148,7 +148,7 @@ func (r *rig) faulted() (*policy.Fault, uint64, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.fault != nil && (r.fault.Kind == policy.FaultBudget || r.fault.Kind == policy.FaultBusy) {
-		return r.fault, r.count, fmt.Errorf("a hook took more than %v, so the run would depend on the machine: %w", hookBudget, r.fault)
+		return r.fault, r.count, fmt.Errorf("a hook took more than %v, so the run would depend on the machine: %w", HookBudget, r.fault)
 	}
 	return r.fault, r.count, nil
 }
