@@ -18,8 +18,7 @@ import (
 var errNoUpstream = errors.New("no upstream was chosen")
 
 // chooseUpstream measures a choice among 16 upstreams that answered before, in each way to
-// balance; the row tells the dearest of them, -v each. The weights differ, but where a key
-// is hashed.
+// balance and with different weights; the row tells the dearest of them, -v each.
 func chooseUpstream(_ context.Context, e effort) (outcome, error) {
 	peer := rate.NewLimiter(1e9, neverEmpty)
 	sides := []measure.Sample{measure.Serial(ops(func() error {
@@ -53,11 +52,7 @@ func choosing(way string) (measure.Op, error) {
 	}
 	var ups []route.Upstream
 	for i := range 16 {
-		weight := 1
-		if b != route.Rendezvous {
-			weight += i % 3
-		}
-		ups = append(ups, route.Upstream{Name: fmt.Sprintf("u%d", i), URL: &url.URL{Scheme: "http", Host: fmt.Sprintf("u%d.example", i)}, Weight: weight})
+		ups = append(ups, route.Upstream{Name: fmt.Sprintf("u%d", i), URL: &url.URL{Scheme: "http", Host: fmt.Sprintf("u%d.example", i)}, Weight: 1 + i%3})
 	}
 	g, err := route.NewBalanced(ups, route.Options{Balance: b, Outlier: route.DefaultOutlier()}, nil)
 	if err != nil {

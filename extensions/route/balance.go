@@ -2,7 +2,6 @@ package route
 
 import (
 	"fmt"
-	"math"
 	"math/bits"
 	"sync"
 
@@ -101,18 +100,31 @@ func (g *Group) Pick(q *Query) (int, bool) { return g.pick(q, true) }
 func (g *Group) Preview(q *Query) (int, bool) { return g.pick(q, false) }
 
 func (g *Group) pick(q *Query, commit bool) (int, bool) {
+	if len(g.ups) <= few {
+		var room [few]uint8 // the usual case clears no more than it may need
+		return g.pickIn(room[:], q, commit)
+	}
 	var room [MaxUpstreams]uint8
+	return g.pickIn(room[:], q, commit)
+}
+
+// few upstreams are what most groups have at most.
+const few = 32
+
+// pickIn is pick with room for the candidates.
+func (g *Group) pickIn(room []uint8, q *Query, commit bool) (int, bool) {
 	for _, tier := range g.tiers {
-		can := room[:0]
+		n := 0
 		for _, i := range tier {
 			if !q.Skip.Has(int(i)) && (q.Sick || g.live[i].available(q.Now)) {
-				can = append(can, i)
+				room[n] = i
+				n++
 			}
 		}
-		if len(can) == 0 {
+		if n == 0 {
 			continue
 		}
-		at := g.among(can, q, commit)
+		at := g.among(room[:n], q, commit)
 		if commit {
 			g.live[at].chosen(q.Now)
 		}
@@ -142,7 +154,7 @@ func (g *Group) among(can []uint8, q *Query, commit bool) int {
 }
 
 // hashed is weighted rendezvous hashing (Thaler and Ravishankar 1998; Schindelhauer and
-// Schomaker 2005): each scores -weight/ln(h), h in (0, 1) of key and upstream; the highest
+// Schomaker 2005): each scores -log(h)/weight, h in (0, 1] of key and upstream; the lowest
 // wins.
 func (g *Group) hashed(can []uint8, key string) int {
 	k := hash(key)
@@ -157,12 +169,30 @@ func (g *Group) hashed(can []uint8, key string) int {
 	}
 	best, at := 0.0, -1
 	for _, i := range can {
-		h := (float64(mix(k^g.hashes[i])>>11) + 0.5) / (1 << 53)
-		if score := -float64(g.ups[i].Weight) / math.Log(h); at < 0 || score > best {
+		whole, x := split(mix(k ^ g.hashes[i]))
+		if at >= 0 && (whole-x-bend)*g.inverse[i] >= best {
+			continue // it cannot win, whatever its logarithm is
+		}
+		if score := (whole - log2(x)) * g.inverse[i]; at < 0 || score < best {
 			best, at = score, int(i)
 		}
 	}
 	return at
+}
+
+// bend is more than log2(1+x) is ever above x in [0, 1].
+const bend = 0.0861
+
+// split writes -log2(h/2^64) as whole - log2(1+x), x in [0, 1); of 0 it makes 1.
+func split(h uint64) (whole, x float64) {
+	h |= 1
+	zeros := bits.LeadingZeros64(h)
+	return float64(zeros + 1), float64(h<<zeros<<1>>11) / (1 << 53)
+}
+
+// log2 is log2(1+x) within 0.00002, and exact at 0 and 1; it costs less than math.Log.
+func log2(x float64) float64 {
+	return x + x*(1-x)*(0.4418358721194693+x*(-0.2665362803184836+x*(0.1470187704810924-x*0.04424373633442115)))
 }
 
 // idlest has the fewest attempts under way for its weight; equals take turns.

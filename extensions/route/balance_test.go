@@ -2,6 +2,7 @@ package route
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -157,6 +158,23 @@ func TestRendezvousMovesOnlyItsShare(t *testing.T) {
 	}
 }
 
+func TestLogarithm(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(7, 8))
+	check := func(h uint64) {
+		t.Helper()
+		whole, x := split(h)
+		if got, want := whole-log2(x), 64-math.Log2(float64(h|1)); math.Abs(got-want) > 0.00002 || whole-x-bend > got {
+			t.Fatalf("%d: %v, want %v; at least %v", h, got, want, whole-x-bend)
+		}
+	}
+	for n := range 100_000 {
+		check(rnd.Uint64() >> (n % 64))
+	}
+	for _, h := range []uint64{0, 1, 2, math.MaxUint64} {
+		check(h)
+	}
+}
+
 func TestStickyKeepsToOneUpstream(t *testing.T) {
 	for _, c := range []struct {
 		sticky Sticky
@@ -265,8 +283,8 @@ func TestNames(t *testing.T) {
 func TestChoosingAllocatesNothing(t *testing.T) {
 	req := &policy.Request{Path: "/a", Tenant: "t"}
 	for b := range balances {
-		for _, weight := range []int{1, 3} {
-			ups := named(16)
+		for n, weight := range map[int]int{16: 1, few: 3, few + 1: 1, MaxUpstreams: 2} {
+			ups := named(n)
 			ups[0].Weight = weight
 			g := balanced(t, Options{Balance: b, Outlier: DefaultOutlier()}, nil, ups...)
 			now := t0

@@ -59,10 +59,11 @@ type Group struct {
 	sticky  Sticky
 	outlier Outlier
 
-	hashes []uint64 // of the names
-	alike  bool     // all weights that are not 0 are the same
-	wrr    wrr
-	turns  atomic.Uint64
+	hashes  []uint64  // of the names
+	inverse []float64 // of the weights
+	alike   bool      // all weights that are not 0 are the same
+	wrr     wrr
+	turns   atomic.Uint64
 
 	ejecting sync.Mutex // held while it is decided who may be ejected
 }
@@ -88,7 +89,7 @@ func NewBalanced(ups []Upstream, o Options, prev *Group) (*Group, error) {
 		return nil, fmt.Errorf("%w: %d upstreams, want 1 to %d", ErrGroup, len(ups), MaxUpstreams)
 	}
 	g := &Group{
-		ups: make([]Upstream, len(ups)), live: make([]*live, len(ups)), hashes: make([]uint64, len(ups)),
+		ups: make([]Upstream, len(ups)), live: make([]*live, len(ups)), hashes: make([]uint64, len(ups)), inverse: make([]float64, len(ups)),
 		balance: o.Balance, sticky: o.Sticky, outlier: o.Outlier,
 	}
 	g.wrr.weights = make([]int64, len(ups))
@@ -117,7 +118,7 @@ func NewBalanced(ups []Upstream, o Options, prev *Group) (*Group, error) {
 			u.ID = u.Name + "@" + u.Host
 		}
 		g.ups[i], g.live[i] = u, prev.liveOf(&u)
-		g.wrr.weights[i], g.hashes[i] = int64(u.Weight), hash(u.Name)
+		g.wrr.weights[i], g.hashes[i], g.inverse[i] = int64(u.Weight), hash(u.Name), 1/float64(u.Weight)
 	}
 	g.rank()
 	return g, nil
