@@ -100,6 +100,28 @@ func TestSetKeepsCounts(t *testing.T) {
 	}
 }
 
+// Windows of another length go on with what was counted.
+func TestSetKeepsCountsOfWindows(t *testing.T) {
+	for _, k := range []Kind{FixedWindow, SlidingWindow, SlidingLog} {
+		for _, per := range []time.Duration{time.Second, time.Minute, time.Hour} {
+			l := mustNew(t, k, Params{Max: 10, Per: time.Minute})
+			now := t0 + 30*sec
+			for range 8 {
+				l.Take(now, "k", 1, 0)
+			}
+			if err := l.Set(Params{Max: 10, Per: per}); err != nil {
+				t.Fatal(err)
+			}
+			if r := l.Peek(now+1, "k", 0); r.Remaining != 2 {
+				t.Errorf("%v of %v: %+v, want 2 left", k, per, r)
+			}
+			if r := l.Take(now+3*int64(time.Hour), "k", 10, 0); !r.OK {
+				t.Errorf("%v of %v: never free again: %+v", k, per, r)
+			}
+		}
+	}
+}
+
 // A key far behind under a slow rate is no further behind than empty under a fast one.
 func TestSetClampsDebt(t *testing.T) {
 	l := mustNew(t, TokenBucket, Params{Rate: 1, Per: time.Hour, Burst: 1})

@@ -12,13 +12,16 @@ import (
 // held to Max.
 type slidingWindow struct {
 	unmoved
-	start           int64
+	start, per      int64
 	prev, cur, next int64 // next: reservations in the window to come
 }
 
 func (s *slidingWindow) advance(c *settings, now int64) {
 	per := int64(c.p.Per)
 	start := now - now%per
+	if s.per != per {
+		*s = slidingWindow{start: start, per: per, cur: s.used(max(now, s.start))}
+	}
 	switch d := start - s.start; {
 	case d <= 0:
 	case d == per:
@@ -26,8 +29,21 @@ func (s *slidingWindow) advance(c *settings, now int64) {
 	case d == 2*per:
 		s.prev, s.cur, s.next, s.start = s.next, 0, 0, start
 	default:
-		*s = slidingWindow{start: start}
+		*s = slidingWindow{start: start, per: per}
 	}
+}
+
+// used is what counts as used: at a change of the window's length all of it is
+// carried over.
+func (s *slidingWindow) used(now int64) int64 {
+	if s.per == 0 {
+		return 0
+	}
+	covered := min(max(1-float64(now-s.start)/float64(s.per), -1), 1)
+	if covered < 0 { // the window has passed
+		return s.next + int64(math.Ceil(float64(s.cur)*(1+covered)-1e-9))
+	}
+	return int64(math.Ceil(float64(s.prev)*covered-1e-9)) + s.cur + s.next
 }
 
 // freeAt is when, from at in the window that begins at start, cost units fit
@@ -77,9 +93,7 @@ func (s *slidingWindow) take(c *settings, now, cost int64, maxWait time.Duration
 }
 
 func (s *slidingWindow) remaining(c *settings, now int64) int64 {
-	covered := 1 - float64(now-s.start)/float64(c.p.Per)
-	used := int64(math.Ceil(float64(s.prev)*covered-1e-9)) + s.cur + s.next
-	return max(c.p.Max-used, 0)
+	return max(c.p.Max-s.used(now), 0)
 }
 
 func (s *slidingWindow) giveBack(c *settings, now, cost, at int64) {
