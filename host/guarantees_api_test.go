@@ -107,7 +107,7 @@ func rateIsABound(t *testing.T) {
 }
 
 func connectionsAreShared(t *testing.T) {
-	base, ca := nginx(t, 10_000)
+	base, ca := nginx(t, 0)
 	th := run(t, nil, "api.ca_file="+ca)
 	for range 100 {
 		if code, err := th.call(t.Context(), base+"/", ""); err != nil || code != 200 {

@@ -52,13 +52,13 @@ http {
     listen 127.0.0.1:%[2]d ssl;
     ssl_certificate %[1]s/cert.pem; ssl_certificate_key %[1]s/key.pem;
     root %[1]s/www;
-    location / { limit_req zone=quota burst=2 nodelay; limit_req_status 429; }
+    location / { %[5]s }
   }
 }
 `
 
-// nginx starts a real nginx with TLS that allows rate requests a second, and returns
-// its URL and the file of its certificate.
+// nginx starts a real nginx with TLS that allows rate requests a second (0: any
+// number), and returns its URL and the file of its certificate.
 func nginx(t *testing.T, rate int) (url, ca string) {
 	t.Helper()
 	bin := realPart(t, "nginx")
@@ -76,12 +76,16 @@ func nginx(t *testing.T, rate int) (url, ca string) {
 	}
 	port := l.Addr().(*net.TCPAddr).Port
 	_ = l.Close()
+	quota := ""
+	if rate > 0 {
+		quota = "limit_req zone=quota burst=2 nodelay; limit_req_status 429;"
+	}
 	user := ""
 	if os.Getuid() == 0 {
 		user = "user root;"
 	}
 	conf := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(conf, fmt.Appendf(nil, nginxConf, dir, port, rate, user), 0o600); err != nil {
+	if err := os.WriteFile(conf, fmt.Appendf(nil, nginxConf, dir, port, max(rate, 1), user, quota), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(bin, "-c", conf, "-e", filepath.Join(dir, "start.log"))
