@@ -30,12 +30,21 @@ func TestGuarantees(t *testing.T) {
 	} {
 		all = append(all, some...)
 	}
-	last := 0
+	last, numbers := 0, map[int]bool{}
 	for _, g := range all {
 		if g.number <= last {
 			t.Errorf("guarantee %d stands after %d", g.number, last)
 		}
 		last = g.number
+		numbers[g.number] = true
 		t.Run(fmt.Sprintf("%02d-%s", g.number, g.name), g.test)
 	}
+	for n := 1; n <= guaranteed; n++ {
+		if !numbers[n] {
+			t.Errorf("guarantee %d is not shown", n)
+		}
+	}
 }
+
+// guaranteed is how many guarantees there are.
+const guaranteed = 29

@@ -70,7 +70,7 @@ type screenshotInput struct {
 type pdfInput struct {
 	pageInput
 	scriptInput
-	Landscape   bool    `json:"landscape"`
+	Landscape   bool    `json:"landscape" doc:"lay the pages on their long side"`
 	Background  bool    `json:"background" doc:"print colours and pictures of the background"`
 	PaperWidth  float64 `json:"paper_width" doc:"inches, 8.5 unless told"`
 	PaperHeight float64 `json:"paper_height" doc:"inches, 11 unless told"`
