@@ -108,7 +108,7 @@ func (s *Spec) measure(ms []Metric, o *sim.Outcome) []float64 {
 		}
 		share := float64(k.Good) / float64(k.Offered)
 		shares = append(shares, share)
-		if !(d.least <= share) { //nolint:staticcheck // also true for the first, NaN
+		if !(d.least <= share) { // also true for the first, NaN
 			d.least = share
 		}
 		d.starved = max(d.starved, k.Starved)

@@ -143,7 +143,7 @@ func (d *Dist) At(u float64) float64 {
 		return v
 	case choice:
 		i := sort.SearchFloat64s(d.table, u)
-		if i < len(d.table)-1 && d.table[i] == u { //nolint:revive // the share belongs to the next value
+		if i < len(d.table)-1 && d.table[i] == u { // the share belongs to the next value
 			i++
 		}
 		return d.values[min(i, len(d.values)-1)]
