@@ -100,8 +100,7 @@ export function onRequest(req) { if (req.path === "/forbidden") return deny(403,
 		}
 	}
 	n := 0
-	var loop string
-	loop = jump(t, func(*http.Request, string) { n++ })
+	loop := jump(t, func(*http.Request, string) { n++ })
 	if code, _, body := th.ask("api/request", map[string]any{"url": loop + "/302/to?" + loop + "/302/to"}); code != 200 || n != 2 {
 		t.Errorf("a redirect to nowhere: %d %s after %d", code, body, n)
 	}
