@@ -46,6 +46,7 @@ type recorded struct {
 	header http.Header
 	body   bytes.Buffer
 	long   bool // it was longer than is kept
+	cut    bool // it broke on the way
 }
 
 // begin returns the attempt of key and whether it is the caller's to make. nil means
@@ -127,6 +128,9 @@ func (a *attempt) again(ctx context.Context, w http.ResponseWriter, sum hash.Has
 	}
 	if a.gone {
 		return nil, false
+	}
+	if a.kept.cut {
+		return &Error{Code: CodeConflict, Title: "it was begun, and its answer broke on the way", Hint: "look at what was done, and take a new key"}, true
 	}
 	if _, err := io.Copy(sum, body); err != nil {
 		return err, true

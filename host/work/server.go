@@ -188,8 +188,13 @@ func (x *exchange) onlyOnce(ctx context.Context, key string) {
 // first does the action and keeps its answer.
 func (x *exchange) first(ctx context.Context, a *attempt, head []byte) {
 	var keep *recorded
-	defer func() { x.s.once.end(a, keep) }() // also when the answer is cut
 	rec := &recorder{ResponseWriter: x.w}
+	defer func() {
+		if keep == nil && rec.r.status == http.StatusOK { // it was done, and its answer was cut
+			rec.r.cut, keep = true, &rec.r
+		}
+		x.s.once.end(a, keep)
+	}()
 	a.sum.Write(head)
 	x.w = rec
 	x.r.Body = struct {

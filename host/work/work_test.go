@@ -322,6 +322,17 @@ func TestIdempotencyKey(t *testing.T) {
 	}
 }
 
+// What broke on the way may have been done: it is not done again in silence.
+func TestIdempotencyKeyOfACutAnswer(t *testing.T) {
+	_, url := serve(t, &fake{err: errFake})
+	if _, body := post(t, url+"/v1/files/stream", `{"text":"part"}`, "Idempotency-Key", "k"); body != "partCUT" {
+		t.Fatal(body)
+	}
+	if res, body := post(t, url+"/v1/files/stream", `{"text":"part"}`, "Idempotency-Key", "k"); res.StatusCode != 409 || !strings.Contains(body, "broke on the way") {
+		t.Errorf("again: %d %s", res.StatusCode, body)
+	}
+}
+
 // Many at once with one key are done once.
 func TestIdempotencyKeyInFlightHammer(t *testing.T) {
 	f := &fake{hold: make(chan struct{})}
