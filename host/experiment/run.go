@@ -88,7 +88,6 @@ type trial struct {
 	outcomes [][]*sim.Outcome
 	faults   []string
 	done     int
-	err      error
 }
 
 // runAll runs the replicas, all strategies of one seed before the next, so that a run

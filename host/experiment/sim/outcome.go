@@ -80,11 +80,8 @@ func newSeries(d time.Duration, upstreams int) Series {
 	return s
 }
 
-// newHistogram counts microseconds, up to an hour, with three digits.
-// NewHistogram counts microseconds as those of an Outcome do.
-func NewHistogram() *hdrhistogram.Histogram { return newHistogram() }
-
-func newHistogram() *hdrhistogram.Histogram {
+// NewHistogram counts microseconds, up to an hour, with three digits.
+func NewHistogram() *hdrhistogram.Histogram {
 	return hdrhistogram.New(1, int64(time.Hour/time.Microsecond), 3)
 }
 

@@ -83,7 +83,7 @@ func Run(c Config) (*Outcome, error) {
 
 func (r *run) prepare() error {
 	c := r.c
-	r.o = Outcome{Wait: newHistogram(), Latency: newHistogram(), Series: newSeries(c.Duration, len(c.Upstreams)), Window: time.Second}
+	r.o = Outcome{Wait: NewHistogram(), Latency: NewHistogram(), Series: newSeries(c.Duration, len(c.Upstreams)), Window: time.Second}
 	for i := range c.Upstreams {
 		u := &c.Upstreams[i]
 		m, err := upstream.New(u.Config, c.Start)
