@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -196,12 +198,24 @@ func guaranteeNames(t *testing.T) {
 func startUnbound(t *testing.T, records ...string) string {
 	t.Helper()
 	program := realPart(t, "unbound")
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	for range 5 { // another program may take the port between its choice and its use
+		if addr, ok := tryUnbound(t, program, records); ok {
+			return addr
+		}
+	}
+	t.Fatal("unbound does not start")
+	return ""
+}
+
+// tryUnbound starts unbound on a port that is free now, and reports whether it answers.
+func tryUnbound(t *testing.T, program string, records []string) (addr string, ok bool) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := pc.LocalAddr().String()
-	_ = pc.Close()
+	addr = l.Addr().String()
+	_ = l.Close()
 	_, port, _ := net.SplitHostPort(addr)
 	dir := t.TempDir()
 	conf := fmt.Sprintf("server:\n interface: 127.0.0.1@%s\n do-daemonize: no\n username: \"\"\n chroot: \"\"\n pidfile: \"\"\n use-syslog: no\n directory: %q\n local-zone: \"test.\" static\n", port, dir)
@@ -215,12 +229,40 @@ func startUnbound(t *testing.T, records ...string) string {
 	}
 	cmd := exec.Command(program, "-d", "-c", file)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
+	started, ended := make(chan error, 1), make(chan struct{})
+	go func() {
+		defer close(ended)
+		runtime.LockOSThread() // the signal comes when the thread that started it ends
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // it is killed at the end
+		}
+	}()
+	if err := <-started; err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
+		<-ended
 	})
-	return addr
+	r := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, addr)
+	}}
+	for range 600 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		_, err := r.LookupHost(ctx, "up.test.")
+		cancel()
+		if err == nil {
+			return addr, true
+		}
+		select {
+		case <-ended:
+			return "", false
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return "", false
 }
