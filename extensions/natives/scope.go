@@ -105,7 +105,7 @@ func (s *Scope) Limiter(kind limit.Kind, name string, p limit.Params) (*Limiter,
 	if !nameSyntax.MatchString(plain) {
 		return nil, fmt.Errorf("limiter %q: %w", name, ErrBadName)
 	}
-	return s.tx.declare(scoped, kind, p)
+	return s.tx.declare(s.c.Policy, scoped, kind, p)
 }
 
 // Metric declares a number of the policy's own.

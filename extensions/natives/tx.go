@@ -2,6 +2,7 @@ package natives
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -17,6 +18,12 @@ type Limiter struct {
 	lim      limit.Limiter
 	parts    []*Limiter  // of limiter.all: then lim is nil
 	changed  atomic.Bool // lim still runs with other parameters than declared
+
+	tx      *Tx
+	owners  []string      // policies that declared it; guarded by tx.mu
+	since   atomic.Uint64 // generation since which it is declared so
+	full    sync.Once
+	inForce limit.Params // declared, with its defaults; set by full
 }
 
 // Name returns the scoped name.
@@ -58,12 +65,16 @@ func (h *Host) Begin(now int64) *Tx {
 // Commit makes the declared limiters those in force. It comes right before the
 // generation is put in force: its predecessor cannot see the new names. A limiter
 // that is no longer declared is forgotten once its generation is.
-func (tx *Tx) Commit() {
+func (tx *Tx) Commit() { tx.CommitAs(0) }
+
+// CommitAs is Commit for the generation of that number.
+func (tx *Tx) CommitAs(generation uint64) {
 	h := tx.host
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for name, l := range tx.limiters {
 		old := h.limiters[name]
+		l.declaredSince(generation, old)
 		switch {
 		case old == nil || old == l:
 		case old.kind != l.kind:
@@ -79,6 +90,8 @@ func (tx *Tx) Commit() {
 // Apply gives changed parameters to limiters that existed before. It comes right
 // after the generation was put in force.
 func (tx *Tx) Apply() error {
+	tx.host.mu.Lock() // against SetLimiter, which reads parameters before it sets them
+	defer tx.host.mu.Unlock()
 	for name, l := range tx.limiters {
 		if l.changed.CompareAndSwap(true, false) {
 			if err := l.lim.Set(l.declared); err != nil {
@@ -91,7 +104,7 @@ func (tx *Tx) Apply() error {
 
 // declare returns the limiter of that name: the live one where the kind is the
 // same, a new one otherwise. Declaring twice alike returns the same.
-func (tx *Tx) declare(name string, kind limit.Kind, p limit.Params) (*Limiter, error) {
+func (tx *Tx) declare(owner, name string, kind limit.Kind, p limit.Params) (*Limiter, error) {
 	if err := kind.Check(p); err != nil {
 		return nil, err
 	}
@@ -101,12 +114,15 @@ func (tx *Tx) declare(name string, kind limit.Kind, p limit.Params) (*Limiter, e
 		if l.kind != kind || l.declared != p {
 			return nil, fmt.Errorf("limiter %s: %w", name, ErrConflict)
 		}
+		if !slices.Contains(l.owners, owner) {
+			l.owners = append(l.owners, owner)
+		}
 		return l, nil
 	}
 	if len(tx.limiters) >= maxLimiters {
 		return nil, fmt.Errorf("limiter %s: more than %d limiters", name, maxLimiters)
 	}
-	l := &Limiter{name: name, kind: kind, declared: p}
+	l := &Limiter{name: name, kind: kind, declared: p, tx: tx, owners: []string{owner}}
 	live, records := tx.host.known(name)
 	if live != nil && live.kind == kind {
 		l.lim = live.lim

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -129,9 +130,17 @@ func (c *Client) Stop(ctx context.Context, drain time.Duration) error {
 }
 
 func (c *Client) do(ctx context.Context, method, path string, into any) error {
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, nil)
+	return c.exchange(ctx, method, path, nil, into)
+}
+
+// exchange sends a request, with JSON where body is not nil, and reads the answer.
+func (c *Client) exchange(ctx context.Context, method, path string, body []byte, into any) error {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("control: %w", err)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
 	}
 	res, err := c.send(ctx, req)
 	if err != nil {
@@ -141,14 +150,14 @@ func (c *Client) do(ctx context.Context, method, path string, into any) error {
 	if res.StatusCode >= 300 {
 		return c.refusal(res)
 	}
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
 		return fmt.Errorf("read the answer of %s: %w", c.where, err)
 	}
 	if into == nil {
 		return nil
 	}
-	if err := json.Unmarshal(body, into); err != nil {
+	if err := json.Unmarshal(answer, into); err != nil {
 		return fmt.Errorf("understand the answer of %s: %w", c.where, err)
 	}
 	return nil

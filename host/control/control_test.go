@@ -30,6 +30,13 @@ func (b *backend) RequestStop(d time.Duration)               { b.stopped <- d }
 func (b *backend) Ready() error                              { return b.notReady }
 func (b *backend) Rollback(context.Context) (Changed, error) { return Changed{From: 2, To: 3}, nil }
 
+func (b *backend) Limits(LimitsQuery) (Limits, error)           { return Limits{Generation: 7}, nil }
+func (b *backend) SetLimit(LimitChange) (LimitChanged, error)   { return LimitChanged{Keys: 1}, nil }
+func (b *backend) ResetLimit(LimitChange) (LimitChanged, error) { return LimitChanged{Keys: 2}, nil }
+func (b *backend) PauseLimit(LimitChange) (LimitChanged, error) {
+	return LimitChanged{}, errors.New("why")
+}
+
 type backend struct {
 	src      metrics.Source
 	stopped  chan time.Duration
@@ -116,6 +123,13 @@ func TestReadingIsOpenAndChangingIsGuarded(t *testing.T) {
 		{"POST", "/v1/reload", nil, 401, "token"},
 		{"POST", "/v1/rollback", nil, 401, ""},
 		{"POST", "/v1/stop", nil, 401, ""},
+		{"GET", "/v1/limits?count=5&key=a", nil, 200, `"schema":"gaia.limits/v1"`},
+		{"GET", "/v1/limits?count=0", nil, 400, "count: want 1 to 1000"},
+		{"GET", "/v1/limits?cuont=5", nil, 400, `did you mean \"count\"`},
+		{"GET", "/v1/limits?key=" + strings.Repeat("k", 5000), nil, 400, "at most 4096 bytes"},
+		{"POST", "/v1/limits/set", nil, 401, "token"},
+		{"POST", "/v1/limits/reset", nil, 401, "token"},
+		{"POST", "/v1/limits/pause", nil, 401, "token"},
 		{"GET", "/debug/pprof/", nil, 401, ""},
 		{"GET", "/debug/pprof/heap", []string{"Authorization", "Bearer wrong"}, 401, ""},
 		{"GET", "/debug/pprof/heap?debug=1", []string{"Authorization", "Bearer " + token}, 200, "heap profile"},

@@ -28,6 +28,7 @@ func (s *Server) handler() http.Handler {
 	open.HandleFunc("GET /health/{subsystem}", s.healthOf)
 	open.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, 200, s.c.Backend.Status()) })
 	open.HandleFunc("GET /v1/policies", s.policies)
+	open.HandleFunc("GET /v1/limits", s.limits)
 	open.Handle("GET /metrics", promhttp.HandlerFor(s.c.Backend.Gatherer(), promhttp.HandlerOpts{}))
 	open.HandleFunc("GET /metrics/{subsystem}", s.metricsOf)
 	if s.c.Work != nil {
@@ -39,6 +40,9 @@ func (s *Server) handler() http.Handler {
 	guarded.HandleFunc("POST /v1/reload", s.reload)
 	guarded.HandleFunc("POST /v1/rollback", s.rollback)
 	guarded.HandleFunc("POST /v1/stop", s.stop)
+	guarded.HandleFunc("POST /v1/limits/set", s.changeLimit(s.c.Backend.SetLimit))
+	guarded.HandleFunc("POST /v1/limits/reset", s.changeLimit(s.c.Backend.ResetLimit))
+	guarded.HandleFunc("POST /v1/limits/pause", s.changeLimit(s.c.Backend.PauseLimit))
 	guarded.HandleFunc("GET /debug/pprof/", pprof.Index)
 	guarded.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	guarded.HandleFunc("GET /debug/pprof/profile", pprof.Profile)

@@ -15,6 +15,9 @@ const (
 	SchemaReload   = "gaia.reload/v1"
 	SchemaHealth   = "gaia.health/v1"
 	SchemaProblem  = "gaia.problem/v1"
+	SchemaLimits   = "gaia.limits/v1"
+
+	SchemaLimitChanged = "gaia.limit.changed/v1"
 )
 
 // Status is the answer of /v1/status. Its field names are stable.
@@ -118,6 +121,12 @@ type Backend interface {
 	// Ready is nil when traffic is served.
 	Ready() error
 	Health() Health
+	// Limits shows the limiters in force; the others change one. An error of who
+	// asked is a *BadRequest.
+	Limits(q LimitsQuery) (Limits, error)
+	SetLimit(c LimitChange) (LimitChanged, error)
+	ResetLimit(c LimitChange) (LimitChanged, error)
+	PauseLimit(c LimitChange) (LimitChanged, error)
 	Sources() []metrics.Source
 	Gatherer() prometheus.Gatherer
 }

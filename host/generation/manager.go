@@ -134,7 +134,7 @@ func (m *Manager) Rollback() (Outcome, error) {
 // swap puts s in force. previous answers for its policies that fail; nil: nobody.
 func (m *Manager) swap(s, previous *set) (Outcome, error) {
 	g := policy.NewGeneration(m.number+1, s.chain(previous, m.c.OnFault))
-	s.tx.Commit()
+	s.tx.CommitAs(g.Number())
 	old := m.c.Slot.Swap(g)
 	err := s.tx.Apply()
 

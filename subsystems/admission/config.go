@@ -140,8 +140,9 @@ func (c *Config) params(level int) limit.Params {
 // settings are a Config in force and the limiters made of it. Immutable.
 type settings struct {
 	Config
-	rates [levels]limit.Limiter // nil: no limit of the rate
-	names [levels]string        // as explanations and RateLimit fields call them
+	declared Limits                // as configured, before SetLimit
+	rates    [levels]limit.Limiter // nil: no limit of the rate
+	names    [levels]string        // as explanations and RateLimit fields call them
 }
 
 // newSettings makes the limiters of c; those of prev go on with their counts.
@@ -149,7 +150,7 @@ func newSettings(subsystem string, c Config, prev *settings) (*settings, error) 
 	if err := c.Check(); err != nil {
 		return nil, fmt.Errorf("admission: %w", err)
 	}
-	s := &settings{Config: c}
+	s := &settings{Config: c, declared: c.Limits}
 	for level := range levels {
 		s.names[level] = "limits." + subsystem + "." + levelNames[level]
 		if c.Limits.at(level).Rate == 0 {

@@ -63,15 +63,24 @@ func New(o Options) (*Core, error) {
 	return c, nil
 }
 
-// SetConfig puts cfg in force. Limits that stay keep their counts. It appends to
+// SetConfig puts cfg in force. Limits that stay keep their counts, and those that it
+// does not change keep what SetLimit made of them. It appends to
 // dst the queued operations that may go now. On an error nothing has changed.
 func (c *Core) SetConfig(now int64, cfg Config, dst []*Op) ([]*Op, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s, err := newSettings(c.subsystem, cfg, c.set.Load())
+	prev, declared := c.set.Load(), cfg.Limits
+	cfg.keepAltered(prev)
+	s, err := newSettings(c.subsystem, cfg, prev)
 	if err != nil {
 		return dst, err
 	}
+	s.declared = declared
+	return c.putLocked(now, s, dst), nil
+}
+
+// putLocked puts s in force and lets go whom it no longer holds up.
+func (c *Core) putLocked(now int64, s *settings, dst []*Op) []*Op {
 	c.set.Store(s)
 	if !s.Breaker.Enabled {
 		c.keys.mend()
@@ -81,7 +90,7 @@ func (c *Core) SetConfig(now int64, cfg Config, dst []*Op) ([]*Op, error) {
 			dst = c.drainLocked(now, s, g, dst)
 		}
 	}
-	return dst, nil
+	return dst
 }
 
 // Config returns the configuration in force.

@@ -1,0 +1,36 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+)
+
+// Limits asks for the limiters in force, as JSON of the schema gaia.limits/v1.
+func (c *Client) Limits(ctx context.Context, q LimitsQuery) (json.RawMessage, error) {
+	v := url.Values{}
+	for name, text := range map[string]string{"limiter": q.Limiter, "key": q.Key, "after": q.After} {
+		if text != "" {
+			v.Set(name, text)
+		}
+	}
+	if q.Count != 0 {
+		v.Set("count", strconv.Itoa(q.Count))
+	}
+	var raw json.RawMessage
+	return raw, c.do(ctx, http.MethodGet, "/v1/limits?"+v.Encode(), &raw)
+}
+
+// ChangeLimit does what is one of "set", "reset" and "pause", and returns the JSON of
+// the schema gaia.limit.changed/v1.
+func (c *Client) ChangeLimit(ctx context.Context, what string, change LimitChange) (json.RawMessage, error) {
+	body, err := json.Marshal(change)
+	if err != nil {
+		return nil, fmt.Errorf("control: %w", err)
+	}
+	var raw json.RawMessage
+	return raw, c.exchange(ctx, http.MethodPost, "/v1/limits/"+url.PathEscape(what), body, &raw)
+}
