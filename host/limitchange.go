@@ -41,7 +41,10 @@ func (h *Host) SetLimit(c control.LimitChange) (control.LimitChanged, error) {
 	var wrong error
 	err = h.natives.SetLimiter(c.Limiter, func(p limit.Params) limit.Params {
 		changed := p
-		if wrong = setParams(&changed, paramsOf(found[0].kind), c.Params); wrong != nil {
+		if wrong = setParams(&changed, paramsOf(found[0].kind), c.Params); wrong == nil && changed.MaxKeys > 100*limit.DefaultMaxKeys {
+			wrong = &control.BadRequest{Title: fmt.Sprintf("max_keys: want at most %d", 100*limit.DefaultMaxKeys)}
+		}
+		if wrong != nil {
 			return p
 		}
 		return changed

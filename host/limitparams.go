@@ -17,31 +17,18 @@ import (
 
 // paramsOf names the parameters of a kind that can be seen and set at run time.
 func paramsOf(k limit.Kind) []string {
-	switch k {
-	case limit.TokenBucket:
-		return []string{"rate", "per", "burst", "max_wait", "max_keys"}
-	case limit.Concurrency:
-		return []string{"max", "max_keys"}
-	case limit.Upstream:
-		return []string{"max_wait", "max_keys"}
-	}
-	return fieldNames(reflect.TypeFor[limit.Params]())
-}
-
-// configuredParams are those of a configured limit.
-func configuredParams() []string { return []string{"rate", "per", "burst", "max_wait", "concurrency"} }
-
-// fieldNames are the fields of a struct that have a value to be typed, in snake_case.
-func fieldNames(t reflect.Type) []string {
 	var names []string
-	for i := range t.NumField() {
-		switch f := t.Field(i); f.Type.Kind() {
-		case reflect.Int, reflect.Int64, reflect.Float64:
-			names = append(names, snake(f.Name))
-		}
+	for _, name := range k.Fields() {
+		names = append(names, snake(name))
 	}
 	return names
 }
+
+// maxParamText bounds a parameter that is a text, in bytes.
+const maxParamText = 4096
+
+// configuredParams are those of a configured limit.
+func configuredParams() []string { return []string{"rate", "per", "burst", "max_wait", "concurrency"} }
 
 // snake turns MaxWait into max_wait.
 func snake(name string) string {
@@ -66,6 +53,9 @@ func showParams(v any, names []string) map[string]any {
 	m := make(map[string]any, len(names))
 	for _, name := range names {
 		f := fieldOf(v, name)
+		if f.Kind() == reflect.String && f.IsZero() {
+			continue
+		}
 		if d, ok := f.Interface().(time.Duration); ok {
 			m[name] = d.String()
 		} else {
@@ -109,6 +99,13 @@ func setParam(f reflect.Value, value any) error {
 		}
 		f.SetInt(int64(d))
 		return err
+	}
+	if f.Kind() == reflect.String {
+		if len(text) > maxParamText {
+			return fmt.Errorf("want at most %d bytes, got %d", maxParamText, len(text))
+		}
+		f.SetString(text)
+		return nil
 	}
 	if f.Kind() == reflect.Float64 {
 		n, err := strconv.ParseFloat(text, 64)

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gaia-host/gaia/extensions/limit"
 	"github.com/gaia-host/gaia/host/control"
 )
 
@@ -232,6 +233,48 @@ func TestLimitsSetSurvivesASwap(t *testing.T) {
 	}
 	if l := limiterIn(t, th.limits(control.LimitsQuery{}), "p/pace", "tokenBucket"); l.Params["rate"] != 100.0 || l.Altered || l.Generation != th.number() {
 		t.Errorf("after another declaration: %+v", l)
+	}
+}
+
+// Every kind of limiter shows its parameters, and takes them back as they are shown.
+func TestLimitsOfEveryKind(t *testing.T) {
+	var source strings.Builder
+	source.WriteString(`import { limiter } from "gaia";` + "\n")
+	for _, k := range limit.Kinds() {
+		fields := map[string]string{"rate": "rate: 9", "max": "max: 9"}
+		need, _ := k.Needs()
+		fmt.Fprintf(&source, "const %s = limiter.%s(\"%s\", { %s });\n", k, k, k, fields[need])
+	}
+	source.WriteString("export function onRequest(req) {")
+	for _, k := range limit.Kinds() {
+		fmt.Fprintf(&source, " %s.take();", k)
+	}
+	source.WriteString("}")
+	th := run(t, map[string]string{"p.js": source.String()}, "routes.api.url="+plainUpstream(t))
+	th.get("/api/")
+	for _, k := range limit.Kinds() {
+		l := limiterIn(t, th.limits(control.LimitsQuery{}), "p/"+k.String(), k.String())
+		if len(l.Params) == 0 || l.Altered {
+			t.Errorf("%+v", l)
+		}
+		params := map[string]any{}
+		for name, v := range l.Params {
+			params[name] = fmt.Sprint(v)
+		}
+		done, err := th.SetLimit(control.LimitChange{Limiter: l.Name, Params: params})
+		if err != nil || fmt.Sprint(done.Limiter.Params) != fmt.Sprint(l.Params) || done.Limiter.Altered {
+			t.Errorf("%s: %v %+v, want %+v", k, err, done.Limiter, l)
+		}
+		if _, err := th.SetLimit(control.LimitChange{Limiter: l.Name, Params: map[string]any{"max_keys": 1e9}}); err == nil {
+			t.Errorf("%s takes a billion keys", k)
+		}
+		key := "api"
+		if done, err := th.PauseLimit(control.LimitChange{Limiter: l.Name, Key: &key, For: "1m"}); err != nil || len(done.Limiter.Keys) != 1 || done.Limiter.Keys[0].PausedMS < 1000 {
+			t.Errorf("%s: pause: %v %+v", k, err, done)
+		}
+		if done, err := th.ResetLimit(control.LimitChange{Limiter: l.Name, Key: &key}); err != nil || len(done.Limiter.Keys) == 1 && done.Limiter.Keys[0].PausedMS > 0 {
+			t.Errorf("%s: reset: %v %+v", k, err, done)
+		}
 	}
 }
 
