@@ -73,7 +73,7 @@ func (v *action) command() *cobra.Command {
 		if len(field.OneOf) > 0 && doc == "" {
 			doc = "one of " + strings.Join(field.OneOf, ", ")
 		}
-		f.Var(&fieldFlag{field, texts}, flagName(field.Name), doc)
+		f.VarP(&fieldFlag{field, texts}, flagName(field.Name), field.Short, doc)
 		if field.Kind == work.Bool {
 			f.Lookup(flagName(field.Name)).NoOptDefVal = "true"
 		}

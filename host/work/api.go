@@ -75,7 +75,7 @@ func API(c APIConfig) Subsystem {
 func (c APIConfig) explain(err error) *Error {
 	if c.Refused != nil {
 		if why := c.Refused(err); why != "" {
-			return &Error{Code: CodeRefused, Title: "the target is refused", Detail: why, Hint: "name it as a route, or allow it in the configuration (network)", Err: err}
+			return &Error{Code: CodeRefused, Title: "the target is refused", Detail: why, Hint: "name it as a route, or allow it in network.allow_ranges", Err: err}
 		}
 	}
 	var e *api.Error

@@ -9,7 +9,8 @@ import (
 // Field describes one field of an input. It comes from the struct field: the name
 // from its json tag, `doc:"..."` says what it is, `need:"yes"` that it must be
 // given, `arg:"yes"` that the command takes it as an argument (in the order of the
-// fields; a list takes the rest), `one:"a b c"` which words it may be.
+// fields; a list takes the rest), `short:"f"` that its flag has a letter, `one:"a b c"`
+// which words it may be.
 type Field struct {
 	Name     string   `json:"name"`
 	Kind     Kind     `json:"type"`
@@ -17,6 +18,7 @@ type Field struct {
 	Required bool     `json:"required,omitempty"`
 	OneOf    []string `json:"one_of,omitempty"`
 	Argument bool     `json:"-"`
+	Short    string   `json:"-"` // of the command's flag, a letter; "" none
 	index    []int
 }
 
@@ -54,7 +56,7 @@ func fieldsOf(t reflect.Type) []Field {
 			continue
 		}
 		fields = append(fields, Field{Name: name, Kind: kindOf(f.Type), Doc: f.Tag.Get("doc"), Required: f.Tag.Get("need") == "yes",
-			OneOf: strings.Fields(f.Tag.Get("one")), Argument: f.Tag.Get("arg") == "yes", index: []int{i}})
+			OneOf: strings.Fields(f.Tag.Get("one")), Argument: f.Tag.Get("arg") == "yes", Short: f.Tag.Get("short"), index: []int{i}})
 	}
 	return fields
 }

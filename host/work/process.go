@@ -88,7 +88,7 @@ type logsInput struct {
 	ID     string `json:"id" arg:"yes" need:"yes" doc:"the process, as start and list name it"`
 	Stream string `json:"stream" one:"stdout stderr both" doc:"stdout, stderr, or both, which is the default"`
 	Lines  *int   `json:"lines" doc:"only the last lines; all that is kept unless told"`
-	Follow bool   `json:"follow" doc:"go on until the process has ended"`
+	Follow bool   `json:"follow" short:"f" doc:"go on until the process has ended"`
 }
 
 // processAnswer is one process.

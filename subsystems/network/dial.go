@@ -247,6 +247,9 @@ func (n *Coordinator) permitted(t target, a Answer) ([]netip.AddrPort, error) {
 		return addrs, nil
 	case refused.IsValid():
 		n.counts.refused.Add(1)
+		if refused.String() == t.host {
+			return nil, fmt.Errorf("%w: %s", ErrPrivate, t.host)
+		}
 		return nil, fmt.Errorf("%w: %s is %s", ErrPrivate, t.host, refused)
 	}
 	return nil, &net.DNSError{Err: "the name has no address of this family", Name: t.host, IsNotFound: true}
