@@ -165,8 +165,8 @@ export function onRequest(req) { for (;;) {} }`}, "routes.up.url="+up)
 			}
 		}
 	})
-	const held = 50*time.Millisecond + 30*time.Millisecond // 50 ms and what a shared machine adds
-	bound := 3 * max(quiet, 5*time.Millisecond)
+	const held = slowdown * (50*time.Millisecond + 30*time.Millisecond) // 50 ms and what a shared machine adds
+	bound := slowdown * 3 * max(quiet, 5*time.Millisecond)
 	loud := quietest(bound, func() time.Duration { return percentile99(th, 400) })
 	worstGC := quietest(held, func() (worst time.Duration) {
 		for range 20 {

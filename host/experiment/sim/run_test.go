@@ -108,6 +108,9 @@ func config(t testing.TB, rate float64, c *admission.Core, up upstream.Config) C
 
 func run1(t testing.TB, c Config) *Outcome {
 	t.Helper()
+	if underRace {
+		t.Skip("laws need long runs, and there is one goroutine")
+	}
 	o, err := Run(c)
 	if err != nil {
 		t.Fatal(err)
