@@ -29,7 +29,7 @@ func roleOf(args []string) (role string, rest []string, ok bool) {
 // standard input, so that no part outlives the gate.
 func runRole(role string, args []string) int {
 	parts := map[string]func(args []string, in io.Reader, out io.Writer) error{
-		"upstream": serveUpstream, "generator": generate, "proxy": serveProxy, "names": serveNames,
+		"upstream": serveUpstream, "generator": generate, "proxy": serveProxy, "names": serveNames, "silent": serveSilent,
 	}
 	part := parts[role]
 	if part == nil {

@@ -26,6 +26,7 @@ func rows() []row {
 		{"wasm/host-call", 6, noAllocs, wasmHostCall},
 		{"api/js", 1.15, 6, clientRow("js")},
 		{"api/wasm", 1.15, 6, clientRow("wasm")},
+		{"api/in-flight-kib", 40, noAllocs, inFlight},
 		{"network/dns-hit", 0.01, 0, dnsHit},
 		{"network/bandwidth-1", 1.02, noAllocs, bandwidth(1)},
 		{"network/bandwidth-200", 1.02, noAllocs, bandwidth(200)},
