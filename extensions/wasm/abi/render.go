@@ -19,7 +19,18 @@ func Files() ([]File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("format the host's constants: %w", err)
 	}
-	return []File{{"offsets.go", host}, {"ABI.md", renderText()}, {"../../sdk/c/gaia_abi.h", renderC()}}, nil
+	guest, err := renderGoKit()
+	if err != nil {
+		return nil, err
+	}
+	return []File{
+		{"offsets.go", host},
+		{"../../../docs/abi.md", renderSpec()},
+		{"../../sdk/c/gaia_abi.h", renderC()},
+		{"../../sdk/rust/abi.rs", renderRust()},
+		{"../../sdk/go/abi.go", guest},
+		{"../../sdk/assemblyscript/abi.ts", renderAssemblyScript()},
+	}, nil
 }
 
 func camel(parts ...string) string {
@@ -154,44 +165,4 @@ func cParams(ps []Param) string {
 		}
 	}
 	return strings.Join(out, ", ")
-}
-
-func renderText() []byte {
-	var b bytes.Buffer
-	b.WriteString("<!-- Generated from extensions/wasm/abi by `go generate`; do not edit. -->\n# gaia_v1: tables\n\n")
-	fmt.Fprintf(&b, "Minor version %d. All numbers are little endian. The scratch area has %d bytes; a text is `u32 offset` from its start and `u32 length`.\n", Minor, scratchSize())
-	b.WriteString("\n## The scratch area\n\n| offset | bytes | part | |\n|---|---|---|---|\n")
-	for _, a := range Areas() {
-		fmt.Fprintf(&b, "| %d | %d | %s | %s |\n", a.Offset, a.Size, a.Name, a.Meaning)
-	}
-	for _, s := range Table() {
-		fmt.Fprintf(&b, "\n## %s\n\n%s; %d bytes.\n\n| offset | type | field | |\n|---|---|---|---|\n", s.Name, s.Meaning, s.Size)
-		for _, f := range s.Fields {
-			fmt.Fprintf(&b, "| %d | %s | %s | %s |\n", f.Offset, f.Type, f.Name, f.Meaning)
-		}
-	}
-	b.WriteString("\n## Functions that a module exports\n\n| name | type | | |\n|---|---|---|---|\n")
-	for _, e := range Exports() {
-		need := "optional"
-		if e.Required {
-			need = "required"
-		}
-		fmt.Fprintf(&b, "| %s | `%s` | %s | %s |\n", e.Name, e.Signature(), need, e.Meaning)
-	}
-	fmt.Fprintf(&b, "\n## Functions that a module imports from %s\n\n| name | parameters | result | |\n|---|---|---|---|\n", Module)
-	for _, f := range Funcs() {
-		var ps []string
-		for _, p := range f.Params {
-			ps = append(ps, p.Name+" "+p.Type)
-		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", f.Name, strings.Join(ps, ", "), f.Result, f.Meaning)
-	}
-	b.WriteString("\n## Numbers\n")
-	for _, s := range Sets() {
-		fmt.Fprintf(&b, "\n%s:\n\n| | name | |\n|---|---|---|\n", strings.ToUpper(s.Meaning[:1])+s.Meaning[1:])
-		for _, c := range s.Consts {
-			fmt.Fprintf(&b, "| %d | %s | %s |\n", c.Value, c.Name, c.Meaning)
-		}
-	}
-	return b.Bytes()
 }
