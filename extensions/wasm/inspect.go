@@ -171,6 +171,11 @@ func sized(b []byte) (head, rest []byte, ok bool) {
 	return b[n : n+int(size)], b[n+int(size):], true
 }
 
+// appendSized appends the length of data and data.
+func appendSized(b, data []byte) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(data))), data...)
+}
+
 // signed reads a signed LEB128 number of at most 5 bytes and returns how many it took.
 func signed(b []byte) (v int64, n int) {
 	for shift := 0; n < len(b) && n < 5; {

@@ -196,5 +196,5 @@ func (p *Policy) readParams() error {
 	if p.config, err = json.Marshal(params); err != nil {
 		return fmt.Errorf("params: %w", err)
 	}
-	return nil
+	return p.manifest.params.check(p.config)
 }
