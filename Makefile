@@ -9,9 +9,11 @@ CACHE    := $(CURDIR)/.cache
 NPM      := $(CACHE)/npm
 TSC      := $(NPM)/node_modules/.bin/tsc
 TYPESCRIPT_VERSION := 5.9.3
+ASC      := $(NPM)/node_modules/.bin/asc
+ASSEMBLYSCRIPT_VERSION := 0.28.20
 GOLANGCI := $(CACHE)/bin/golangci-lint
 GOLANGCI_VERSION := v2.15.0
-PACKAGES := curl systemd nginx-light prometheus clang lld wabt chromium chromium-headless-shell unbound dnsmasq-base make git
+PACKAGES := curl systemd nginx-light prometheus clang lld rustc cargo libstd-rust-dev-wasm32 wabt chromium chromium-headless-shell unbound dnsmasq-base make git
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 POLICY   ?= std/retry-after
@@ -31,15 +33,15 @@ run: build ## start gaia with a standard policy (POLICY=std/NAME or a file)
 	exec $(BIN) run $(POLICY)
 
 .PHONY: deps
-deps: $(TSC) ## install what the tests need: Debian packages, TypeScript
+deps: $(TSC) $(ASC) ## install what the tests need: Debian packages, TypeScript, AssemblyScript
 	@missing=""; for p in $(PACKAGES); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
 	if [ -n "$$missing" ]; then \
 	  if ! command -v apt-get >/dev/null; then echo "install these yourself:$$missing"; exit 1; fi; \
 	  sudo=""; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
 
-$(TSC):
-	npm install --silent --no-audit --no-fund --no-save --prefix $(NPM) typescript@$(TYPESCRIPT_VERSION)
+$(TSC) $(ASC) &: # together: npm takes away what it is not told of
+	npm install --silent --no-audit --no-fund --no-save --prefix $(NPM) typescript@$(TYPESCRIPT_VERSION) assemblyscript@$(ASSEMBLYSCRIPT_VERSION)
 
 .PHONY: quick
 quick: ## unit tests, at most 3 minutes

@@ -6,18 +6,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 
 	"github.com/tetratelabs/wazero"
 
 	"github.com/gaia-host/gaia/bench/internal/measure"
+	"github.com/gaia-host/gaia/extensions/bundle"
 	"github.com/gaia-host/gaia/extensions/natives"
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/extensions/sdk"
 	"github.com/gaia-host/gaia/extensions/wasm"
 )
 
 // policies are the sources and modules that the rows run.
 //
-//go:embed policies/*.js policies/*.wasm
+//go:embed policies/*.js policies/*.wasm policies/*.txt
 var policies embed.FS
 
 // closed closes what a row opened and keeps its error.
@@ -51,13 +55,13 @@ func (c closer) Close() error { return c() }
 
 // openWasm opens a module of the policies folder with an engine of its own.
 func openWasm(ctx context.Context, s *natives.Scope, name string) (*wasm.Policy, io.Closer, error) {
-	code, err := policies.ReadFile("policies/" + name + ".wasm")
-	if err != nil {
-		return nil, nil, fmt.Errorf("read the module: %w", err)
-	}
 	engine, err := wasm.NewEngine(wasm.EngineConfig{})
 	if err != nil {
 		return nil, nil, fmt.Errorf("start the Wasm engine: %w", err)
+	}
+	code, err := module(ctx, engine, name)
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("read the module: %w", err), engine.Close())
 	}
 	p, err := engine.Open(ctx, wasm.Source{Name: name, Path: name + ".wasm", Code: code}, wasm.Config{Scope: s})
 	if err != nil {
@@ -66,10 +70,43 @@ func openWasm(ctx context.Context, s *natives.Scope, name string) (*wasm.Policy,
 	return p, closer(func() error { return errors.Join(p.Close(), engine.Close()) }), nil
 }
 
-// withGuest opens hooks.c and the raw call, and runs fn with both.
-func withGuest(ctx context.Context, fn func(p policy.Policy, raw measure.Op) (outcome, error)) (out outcome, err error) {
+// goGuest is the one guest that is built when it is measured: its module has two megabytes.
+const goGuest = "hooks-go"
+
+// module returns a guest of the policies folder.
+func module(ctx context.Context, engine *wasm.Engine, name string) (code []byte, err error) {
+	if name != goGuest {
+		return policies.ReadFile("policies/" + name + ".wasm")
+	}
+	files, err := sdk.Project("hooks", bundle.LangGo)
+	if err != nil {
+		return nil, err
+	}
+	if files["policy.go"], err = policies.ReadFile("policies/hooks.go.txt"); err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "gaia-gate-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	for file, text := range files {
+		path := filepath.Join(dir, file)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, text, 0o600)); err != nil {
+			return nil, err
+		}
+	}
+	built, err := bundle.Build(ctx, bundle.BuildConfig{Dir: dir, Engine: engine, Getenv: os.Getenv})
+	if err != nil {
+		return nil, err
+	}
+	return os.ReadFile(built.File)
+}
+
+// withGuest opens a guest and the raw call, and runs fn with both.
+func withGuest(ctx context.Context, name string, fn func(p policy.Policy, raw measure.Op) (outcome, error)) (out outcome, err error) {
 	s := newScopes()
-	p, guest, err := openWasm(ctx, s.of("hooks"), "hooks")
+	p, guest, err := openWasm(ctx, s.of(name), name)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -86,16 +123,18 @@ func withGuest(ctx context.Context, fn func(p policy.Policy, raw measure.Op) (ou
 }
 
 // wasmHook measures the whole path of the engine: lease, frame, fuel, hook, decision.
-func wasmHook(ctx context.Context, e effort) (outcome, error) {
-	return withGuest(ctx, func(p policy.Policy, raw measure.Op) (outcome, error) {
-		hook := asking(p, -1, policy.ActionAllow)
-		allocs, err := measure.Allocs(hook, e.Allocs)
-		if err != nil {
-			return outcome{}, err
-		}
-		res, err := measure.Interleave(e.plan(), measure.Ratio, measure.Serial(hook, e.Sample), measure.Serial(raw, e.Sample))
-		return compared(res, allocs, "hook of a C guest", "raw wazero call"), err
-	})
+func wasmHook(guest string) func(context.Context, effort) (outcome, error) {
+	return func(ctx context.Context, e effort) (outcome, error) {
+		return withGuest(ctx, guest, func(p policy.Policy, raw measure.Op) (outcome, error) {
+			hook := asking(p, -1, policy.ActionAllow)
+			allocs, err := measure.Allocs(hook, e.Allocs)
+			if err != nil {
+				return outcome{}, err
+			}
+			res, err := measure.Interleave(e.plan(), measure.Ratio, measure.Serial(hook, e.Sample), measure.Serial(raw, e.Sample))
+			return compared(res, allocs, "hook of "+guest, "raw wazero call"), err
+		})
+	}
 }
 
 // hostCalls are the calls whose cost is measured, by what the size of a request makes
@@ -106,7 +145,7 @@ var hostCalls = [...]string{1: "limiter_take", 2: "request_header", 3: "metric_a
 const callsPerHook = 4
 
 func wasmHostCall(ctx context.Context, e effort) (outcome, error) {
-	return withGuest(ctx, func(p policy.Policy, raw measure.Op) (outcome, error) {
+	return withGuest(ctx, "hooks", func(p policy.Policy, raw measure.Op) (outcome, error) {
 		sides := []measure.Sample{measure.Serial(raw, e.Sample), measure.Serial(asking(p, -1, policy.ActionAllow), e.Sample)}
 		names := []string{"raw wazero call", "hook"}
 		for kind := 1; kind < len(hostCalls); kind++ {

@@ -4,9 +4,43 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
 
 	"github.com/gaia-host/gaia/extensions/bundle"
 )
+
+// printManifest prints what a manifest says that is not shown yet.
+func printManifest(w io.Writer, m *bundle.InfoManifest) {
+	if m == nil {
+		return
+	}
+	capabilities := []string{}
+	if m.Capabilities.SharedState {
+		capabilities = append(capabilities, "shared state")
+	}
+	if m.Capabilities.SharedLimiters {
+		capabilities = append(capabilities, "shared limiters")
+	}
+	for _, name := range m.Capabilities.Env {
+		capabilities = append(capabilities, "env "+name)
+	}
+	for _, line := range [][2]string{
+		{"version", m.Version}, {"about", m.Description}, {"language", m.Language}, {"abi", m.ABI}, {"asks for", strings.Join(capabilities, ", ")},
+		{"parameters", string(m.Params)}, {"licence", m.Licence}, {"source", m.Source},
+	} {
+		if line[1] != "" {
+			fmt.Fprintf(w, "  %-11s %s\n", line[0], strings.Map(printable, line[1]))
+		}
+	}
+}
+
+// printable keeps what a stranger's text may put on a terminal.
+func printable(r rune) rune {
+	if unicode.IsPrint(r) {
+		return r
+	}
+	return ' '
+}
 
 // printInfo is the text form of `policy inspect`.
 func printInfo(w io.Writer, i *bundle.Info) {
@@ -20,6 +54,7 @@ func printInfo(w io.Writer, i *bundle.Info) {
 	if i.Options.Match != nil {
 		fmt.Fprintf(w, "  match       %v\n", i.Options.Match)
 	}
+	printManifest(w, i.Manifest)
 	if i.Wasm == nil {
 		return
 	}

@@ -7,98 +7,84 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/gaia-host/gaia/extensions/bundle"
 	"github.com/gaia-host/gaia/extensions/sdk"
 	"github.com/spf13/cobra"
 )
 
-const newJS = `// %[1]s: no host is asked more than ten times a second; callers wait up to two.
-import { limiter } from "gaia";
-
-export const options = { match: { subsystem: "api" } };
-
-const perHost = limiter.tokenBucket("per-host", { rate: 10, burst: 20, maxWait: "2s" });
-
-/** @type {import("gaia").OnRequest} */
-export function onRequest(req) {
-  return perHost.admit();
-}
-
-/** @type {import("gaia").OnResponse} */
-export function onResponse(req, res) {
-  perHost.learn(res);
-}
-`
-
-const newTS = `// %[1]s: no host is asked more than ten times a second; callers wait up to two.
-import { limiter, type Options, type Request, type Response } from "gaia";
-
-export const options: Options = { match: { subsystem: "api" } };
-
-const perHost = limiter.tokenBucket("per-host", { rate: 10, burst: 20, maxWait: "2s" });
-
-export function onRequest(req: Request) {
-  return perHost.admit();
-}
-
-export function onResponse(req: Request, res: Response) {
-  perHost.learn(res);
-}
-`
-
 func newPolicyNew(e env) *cobra.Command {
 	var lang, from string
 	cmd := &cobra.Command{
-		Use: "new NAME", Short: "make a folder with a policy that runs at once", Args: exactly(1),
-		Long: "Make the folder NAME with a policy, the types that an editor completes from, and a\ntsconfig.json. Nothing that exists is overwritten.\n\n  gaia policy new quota\n  gaia policy new quota --lang ts\n  gaia policy new quota --from std/tenant-quota",
+		Use: "new NAME", Short: "make a folder with a policy to begin with", Args: exactly(1),
+		Long: `Make a folder with a policy, its kit and its manifest. Nothing is fetched: the kits are
+part of gaia, and a compiled policy needs the compiler of its language only.
+
+  gaia policy new quota
+  gaia policy new quota --lang rust
+  gaia policy new quota --from std/tenant-quota`,
 		RunE: func(_ *cobra.Command, args []string) error { return makePolicy(e, args[0], lang, from) },
 	}
-	cmd.Flags().StringVar(&lang, "lang", "js", "language: js or ts")
+	cmd.Flags().StringVar(&lang, "lang", "js", "language: "+strings.Join(sdk.Languages(), ", "))
 	cmd.Flags().StringVar(&from, "from", "", "start from a standard policy, std/NAME")
 	return cmd
 }
 
-var folderSyntax = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+// folderSyntax is what every toolchain takes as a name.
+var folderSyntax = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,63}$`)
 
 func makePolicy(e env, dir, lang, from string) error {
 	name := filepath.Base(dir)
 	if !folderSyntax.MatchString(name) {
-		return usageError{fmt.Errorf("%q: want a name of letters, digits, '_' and '-'", name)}
+		return usageError{fmt.Errorf("%q: want a name of letters, digits, '_' and '-', a letter first", name)}
 	}
-	file := "policy." + lang
-	var code []byte
-	switch {
-	case from != "":
+	if !slices.Contains(sdk.Languages(), lang) {
+		return usageError{fmt.Errorf("--lang %s: want %s", lang, strings.Join(sdk.Languages(), ", "))}
+	}
+	if from != "" && lang != "js" {
+		return usageError{errors.New("--from: the standard policies are written in JavaScript")}
+	}
+	files, err := sdk.Project(name, lang)
+	if err != nil {
+		return err
+	}
+	if from != "" {
 		std, err := bundle.StdSource(from)
 		if err != nil {
 			return err
 		}
-		code, file = std, "policy.js"
-	case lang == "js":
-		code = fmt.Appendf(nil, newJS, name)
-	case lang == "ts":
-		code = fmt.Appendf(nil, newTS, name)
-	default:
-		return usageError{fmt.Errorf("--lang %s: want js or ts", lang)}
-	}
-	files := map[string][]byte{name + filepath.Ext(file): code}
-	for _, support := range []string{"gaia.d.ts", "tsconfig.json"} {
-		text, err := sdk.FS.ReadFile(support)
-		if err != nil {
-			return fmt.Errorf("read %s: %w", support, err)
-		}
-		files[support] = text
+		files[name+".js"] = std
+		delete(files, bundle.ManifestFile) // it describes another policy
 	}
 	if err := writeFolder(dir, files); err != nil {
 		return err
 	}
-	path := filepath.Join(dir, name+filepath.Ext(file))
-	fmt.Fprintf(e.out, "made %s\nnext:\n  gaia policy check %s\n  gaia policy call %s onRequest --input '{\"host\":\"api.example.com\"}' --explain\n  gaia run %s\n", path, path, path, path)
+	printNext(e, dir, name, lang)
 	return nil
 }
 
-// writeFolder makes a folder that does not exist yet.
+// printNext says what to type after a folder was made.
+func printNext(e env, dir, name, lang string) {
+	script := lang == "js" || lang == "ts"
+	source := map[string]string{"js": name + ".js", "ts": name + ".ts", "rust": "src/lib.rs", "go": "policy.go", "assemblyscript": "assembly/policy.ts", "c": "policy.c"}[lang]
+	run := filepath.Join(dir, source)
+	fmt.Fprintf(e.out, "made %s\nnext:\n", run)
+	if lang == "assemblyscript" {
+		fmt.Fprintf(e.out, "  npm install --prefix %s\n", dir)
+	}
+	if !script {
+		run = filepath.Join(dir, name+".wasm")
+		fmt.Fprintf(e.out, "  gaia policy build %s\n", dir)
+	}
+	fmt.Fprintf(e.out, "  gaia policy check %s\n  gaia policy call %s onRequest --input '{\"host\":\"api.example.com\"}' --explain\n  gaia run %s\n", run, run, run)
+	if script {
+		fmt.Fprintf(e.out, "to hand it over as one file:\n  gaia policy build %s\n", dir)
+	}
+}
+
+// writeFolder makes a folder that does not exist yet. Paths have slashes.
 func writeFolder(dir string, files map[string][]byte) error {
 	if err := os.Mkdir(dir, 0o755); errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%s exists already; nothing was written", dir)
@@ -106,7 +92,11 @@ func writeFolder(dir string, files map[string][]byte) error {
 		return err
 	}
 	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, text, 0o644); err != nil {
 			return err
 		}
 	}

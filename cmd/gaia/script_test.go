@@ -12,6 +12,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -44,10 +45,21 @@ func TestScript(t *testing.T) {
 			}
 			return nil
 		},
+		Condition: condition,
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"upstream": upstream, "ready": ready, "get": get, "waitfor": waitFor, "waitlogs": waitLogs, "exitcode": exitCodeIs, "waitfile": waitFile, "signal": signalGaia, "slowget": slowGet, "slowanswer": slowAnswer,
 		},
 	})
+}
+
+// condition knows [lang:c]: the compiler of a language is here, as it must be in CI.
+func condition(name string) (bool, error) {
+	tool, ok := map[string]string{"lang:c": "clang"}[name]
+	if !ok {
+		return false, fmt.Errorf("there is no condition %s", name)
+	}
+	_, err := exec.LookPath(tool)
+	return err == nil || os.Getenv("CI") != "", nil
 }
 
 func freePort() (string, error) {

@@ -1,6 +1,8 @@
 package bundle
 
 import (
+	"bytes"
+	"encoding/json"
 	"path/filepath"
 	"strings"
 
@@ -21,7 +23,42 @@ type Info struct {
 	Size    int         `json:"size"` // bytes of the file
 	Hooks   []string    `json:"hooks"`
 	Options InfoOptions `json:"options"`
-	Wasm    *wasm.Info  `json:"wasm,omitempty"`
+	// Manifest is what the author says of it; nil where there is none.
+	Manifest *InfoManifest `json:"manifest,omitempty"`
+	Wasm     *wasm.Info    `json:"wasm,omitempty"`
+}
+
+// InfoManifest are the facts of a manifest that are shown as they are.
+type InfoManifest struct {
+	Name         string            `json:"name,omitempty"`
+	Version      string            `json:"version,omitempty"`
+	Description  string            `json:"description,omitempty"`
+	Language     string            `json:"language,omitempty"`
+	ABI          string            `json:"abi,omitempty"`
+	Hooks        []string          `json:"hooks,omitempty"`
+	Params       json.RawMessage   `json:"params,omitempty"` // a JSON schema
+	Capabilities wasm.Capabilities `json:"capabilities,omitzero"`
+	Licence      string            `json:"licence,omitempty"`
+	Source       string            `json:"source,omitempty"`
+}
+
+func infoManifest(m *wasm.Manifest) *InfoManifest {
+	return &InfoManifest{Name: m.Name, Version: m.Version, Description: m.Description, Language: m.Language, ABI: m.ABI, Hooks: m.Hooks,
+		Params: m.Params, Capabilities: m.Capabilities, Licence: m.Licence, Source: m.Source}
+}
+
+// scriptManifest reads the first line of a built JavaScript policy. What is none is no manifest: it is a comment of somebody.
+func scriptManifest(code []byte) *InfoManifest {
+	line, _, _ := bytes.Cut(code, []byte("\n"))
+	text, ok := bytes.CutPrefix(line, []byte(jsManifest))
+	if !ok {
+		return nil
+	}
+	m, err := wasm.ParseManifest(text)
+	if err != nil {
+		return nil
+	}
+	return infoManifest(&m)
 }
 
 // InfoOptions are the options in force, defaults filled in.
@@ -54,6 +91,11 @@ func Inspect(use string) (*Info, error) {
 			return nil, &policy.LoadError{File: use, Message: err.Error(), Err: err}
 		}
 		info.Wasm = &w
+		if w.ManifestText != nil {
+			info.Manifest = infoManifest(&w.Manifest)
+		}
+		return info, nil
 	}
+	info.Manifest = scriptManifest(code)
 	return info, nil
 }

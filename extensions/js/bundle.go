@@ -143,9 +143,27 @@ func digest(src Source, files []sourceFile) string {
 	return "sha256:" + hex.EncodeToString(sum.Sum(nil))
 }
 
+// Standalone puts a policy and all it imports in one module that is a policy again: it imports nothing but "gaia". Types are gone,
+// names and comments stay. Errors are *policy.LoadError.
+func Standalone(src Source) ([]byte, error) {
+	b := &bundler{src: src, standalone: true}
+	if _, err := src.read(src.entry()); err != nil {
+		return nil, src.unreadable(err)
+	}
+	o := b.options()
+	o.Format, o.Sourcemap, o.Banner, o.Footer = api.FormatESModule, api.SourceMapNone, nil, nil
+	o.LegalComments = api.LegalCommentsInline
+	result := api.Build(o)
+	if len(result.Errors) > 0 {
+		return nil, b.loadError(result.Errors)
+	}
+	return result.OutputFiles[0].Contents, nil
+}
+
 // bundler is one run of esbuild, which calls the plugin on goroutines of its own.
 type bundler struct {
-	src Source
+	src        Source
+	standalone bool // "gaia" stays an import
 
 	mu     sync.Mutex // guards what follows
 	bundle Bundle
@@ -192,6 +210,8 @@ func (b *bundler) resolve(a api.OnResolveArgs) (api.OnResolveResult, error) {
 	switch {
 	case a.Kind == api.ResolveEntryPoint:
 		return api.OnResolveResult{Path: b.src.entry(), Namespace: nsPolicy}, nil
+	case a.Path == "gaia" && b.standalone:
+		return api.OnResolveResult{Path: "gaia", External: true}, nil
 	case a.Path == "gaia":
 		return api.OnResolveResult{Path: "gaia", Namespace: nsWords, SideEffects: api.SideEffectsFalse}, nil
 	case b.src.Modules[a.Path] != "":

@@ -89,6 +89,9 @@ type Config struct {
 	Fuel        int64          // of one hook; 0 is DefaultFuel. The garbage collector waits for a hook that computes
 	MemoryPages uint32         // of one instance; 0 is DefaultMemoryPages
 	Log         *slog.Logger   // nil: the engine's
+	// Probe loads without parameters: gaia_configure is not called and the manifest's schema not asked. It is for looking at a
+	// module's hooks; a policy that was loaded so must not be asked.
+	Probe bool
 }
 
 // Open loads a module: checks it, meters it, compiles it and makes its instances. Every error is a *policy.LoadError. The
@@ -161,7 +164,7 @@ func policyName(src Source, manifest string) string {
 
 // newPolicy settles names and settings; nothing runs yet.
 func (e *Engine) newPolicy(src Source, name string, info *Info, c Config) (*Policy, error) {
-	p := &Policy{name: name, digest: info.Digest, manifest: info.Manifest, scope: c.Scope, log: c.Log, fuel: c.Fuel, done: make(chan struct{})}
+	p := &Policy{name: name, digest: info.Digest, manifest: info.Manifest, scope: c.Scope, log: c.Log, fuel: c.Fuel, probe: c.Probe, done: make(chan struct{})}
 	if src.Path != "" {
 		p.files = []string{src.Path}
 	}

@@ -6,19 +6,22 @@ import (
 	"encoding/hex"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/extensions/wasm/abi"
 	"github.com/gaia-host/gaia/extensions/wasm/meter"
 )
 
 // Info is what a module says about itself.
 type Info struct {
-	Size      int    // bytes
-	Digest    string // "sha256:" and hexadecimal digits
-	Manifest  Manifest
-	Imports   []meter.Import
-	Exports   []meter.Export
-	Memory    meter.Memory
-	Functions int
-	Languages []string
+	Size     int    // bytes
+	Digest   string // "sha256:" and hexadecimal digits
+	Manifest Manifest
+	// ManifestText is the manifest as it stands in the module; nil where there is none.
+	ManifestText []byte `json:"-"`
+	Imports      []meter.Import
+	Exports      []meter.Export
+	Memory       meter.Memory
+	Functions    int
+	Languages    []string
 	// Hooks is the set of hooks, if HooksKnown: gaia_hooks may compute it.
 	Hooks      policy.Hooks
 	HooksKnown bool
@@ -38,6 +41,7 @@ func Inspect(code []byte) (Info, error) {
 	if info.Manifest, err = readManifest(&m); err != nil {
 		return info, err
 	}
+	info.ManifestText, _ = m.Custom(abi.ManifestSection)
 	info.Problem = checkInterface(&m)
 	if n, ok := constantResult(code, &m, "gaia_hooks"); ok && checkHooks(n) == nil {
 		info.Hooks, info.HooksKnown = policy.Hooks(n), true

@@ -65,7 +65,7 @@ func TestManifestsThatAreRefused(t *testing.T) {
 		{`[]`, "the manifest: want an object, not array"},
 		{`{"name": 5}`, "name: want a text, not number"},
 		{`{"name": "../x"}`, "want letters"},
-		{`{"nmae": "x"}`, `there is no key "nmae"`},
+		{`{"titel": "x"}`, `there is no key "titel"`},
 		{`{"version": []}`, "version: want a text"},
 		{`{"hooks": ["onRequst"]}`, "no hook"},
 		{`{"hooks": "onRequest"}`, "hooks: want a list of texts, not string"},

@@ -19,6 +19,7 @@ type Policy struct {
 	digest   string
 	files    []string
 	manifest Manifest
+	probe    bool // loaded without parameters
 	options  policy.Options
 	hooks    policy.Hooks // of the module
 	scope    *natives.Scope

@@ -185,6 +185,14 @@ export function fail(why: Text): void { abi.hostFail(ptr(why), length(why)); }
     const n = text(name), p = text(params);
     return new Limiter(abi.hostLimiterOpen(kind, ptr(n), length(n), ptr(p), length(p)));
   }
+  /** One limiter of several, at most 8: a take is of all or of none. */
+  static all(parts: StaticArray<Limiter>): Limiter {
+    const ids = new StaticArray<i32>(parts.length);
+    for (let i = 0; i < parts.length; i++) ids[i] = parts[i].id;
+    return new Limiter(abi.hostLimiterAll(changetype<usize>(ids), parts.length));
+  }
+  /** Of Limiter.all, with a cost for each. */
+  admitCosts(costs: StaticArray<i64>): Decision { return abi.hostLimiterAdmitCosts(this.id, 0, -1, changetype<usize>(costs), costs.length, -1) as u64; }
   /** Take for the request, and return the result from the hook: allow, a wait, or a denial with the time to come back. */
   @inline admit(): Decision { return abi.hostLimiterAdmit(this.id, 0, -1, -1, -1) as u64; }
   /** As admit for another key and cost; a longest wait below 0 is the declared one. */

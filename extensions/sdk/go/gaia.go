@@ -245,6 +245,16 @@ func open(kind int32, name, params string) Limiter {
 	return Limiter(hostLimiterOpen(kind, pointer(name), int32(len(name)), pointer(params), int32(len(params))))
 }
 
+// All declares one limiter of several, at most 8: a take is of all or of none.
+func All(of ...Limiter) Limiter {
+	return Limiter(hostLimiterAll(unsafe.Pointer(unsafe.SliceData(of)), int32(len(of))))
+}
+
+// AdmitCosts is Admit of a limiter from All, with a cost for each.
+func (l Limiter) AdmitCosts(costs ...int64) Decision {
+	return Decision(hostLimiterAdmitCosts(int32(l), nil, -1, unsafe.Pointer(unsafe.SliceData(costs)), int32(len(costs)), -1))
+}
+
 // Admit takes for the request; return the result from the hook: allow, a wait, or a denial with the time to come back.
 func (l Limiter) Admit() Decision { return Decision(hostLimiterAdmit(int32(l), nil, -1, -1, -1)) }
 

@@ -240,6 +240,11 @@ unsafe impl Sync for Limiter {}
 
 const REQUEST: i64 = -1;
 
+/// One limiter of several: `static BOTH: Limiter = all();`, and in setup `BOTH.open_all(&[&A, &B])`.
+pub const fn all() -> Limiter {
+    Limiter::new(0, "", "")
+}
+
 impl Limiter {
     pub const fn new(kind: i32, name: &'static str, params: &'static str) -> Limiter {
         Limiter { kind, name, params, id: Cell::new(0) }
@@ -248,6 +253,14 @@ impl Limiter {
     pub fn open(&self) {
         let (n, p) = (self.name, self.params);
         self.id.set(unsafe { host::limiter_open(self.kind, n.as_ptr(), n.len() as i32, p.as_ptr(), p.len() as i32) });
+    }
+    /// Declare one limiter of several opened ones, at most 8: a take is of all or of none. In setup.
+    pub fn open_all(&self, of: &[&Limiter]) {
+        let mut ids = [0i32; 8];
+        for (id, l) in ids[..of.len()].iter_mut().zip(of) {
+            *id = l.id.get();
+        }
+        self.id.set(unsafe { host::limiter_all(ids.as_ptr(), of.len() as i32) });
     }
     /// Take for the request, and return the result from the hook: allow, a wait, or a denial with the time to come back.
     #[inline]
@@ -260,6 +273,10 @@ impl Limiter {
     /// As admit_key, with a longest wait other than the declared one.
     pub fn admit_within(&self, key: &[u8], cost: i64, max_wait_ms: u32) -> Decision {
         Decision(unsafe { host::limiter_admit(self.id.get(), key.as_ptr(), key.len() as i32, cost, ns(max_wait_ms)) } as u64)
+    }
+    /// Of open_all, with a cost for each.
+    pub fn admit_costs(&self, costs: &[i64]) -> Decision {
+        Decision(unsafe { host::limiter_admit_costs(self.id.get(), core::ptr::null(), -1, costs.as_ptr(), costs.len() as i32, -1) } as u64)
     }
     #[inline]
     pub fn take(&self) -> bool {

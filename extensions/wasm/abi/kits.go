@@ -40,7 +40,9 @@ func views() []view {
 }
 
 // shown reports whether a field has an accessor: the kit itself reads the others.
-func (f Field) shown() bool { return f.Name != "reserved" && f.Name != "upstreams" && f.Name != "length" }
+func (f Field) shown() bool {
+	return f.Name != "reserved" && f.Name != "upstreams" && f.Name != "length"
+}
 
 // plain returns the structures that guests hold in their own memory.
 func plain() []Struct {
