@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode"
 
 	"github.com/gaia-host/gaia/extensions/bundle"
 )
@@ -29,17 +28,9 @@ func printManifest(w io.Writer, m *bundle.InfoManifest) {
 		{"parameters", string(m.Params)}, {"licence", m.Licence}, {"source", m.Source},
 	} {
 		if line[1] != "" {
-			fmt.Fprintf(w, "  %-11s %s\n", line[0], strings.Map(printable, line[1]))
+			fmt.Fprintf(w, "  %-11s %s\n", line[0], printable(line[1]))
 		}
 	}
-}
-
-// printable keeps what a stranger's text may put on a terminal.
-func printable(r rune) rune {
-	if unicode.IsPrint(r) {
-		return r
-	}
-	return ' '
 }
 
 // printInfo is the text form of `policy inspect`.
