@@ -272,6 +272,26 @@ func TestIsolation(t *testing.T) {
 	}
 }
 
+// Callers that come at once wait for each other longer than the budget of one, and all
+// are answered: a policy that works is not passed over because it is asked a lot.
+func TestACrowdIsAnswered(t *testing.T) {
+	w := openBrief(t, `export function onRequest(req) { return true; }`)
+	g := w.groups[0]
+	s := g.try()
+	got := make(chan error, 1)
+	go func() {
+		d := policy.Decision{}
+		got <- w.OnRequest(request(), &d)
+	}()
+	for began := time.Now(); time.Since(began) < 4*(w.opts.Budget+waitGrace); runtime.Gosched() {
+		g.turns.Add(1) // others take their turns meanwhile
+	}
+	s.release()
+	if err := <-got; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestBusy(t *testing.T) {
 	w := openBrief(t, `export function onRequest(req) { for (;;) {} }`)
 	s := w.groups[0].try() // a guest that does not come back

@@ -9,6 +9,11 @@ import (
 // busy is not the policy's doing.
 const waitGrace = 50 * time.Millisecond
 
+// waitMost bounds the wait for a guest that others keep using well: where a thousand
+// callers come at once, the last waits for all before it, and to let it pass unasked
+// would lift the limits just when they are needed.
+const waitMost = time.Second
+
 // seat holds one guest. Who made busy true owns the guest until it makes it false.
 type seat struct {
 	_     [64]byte
@@ -24,6 +29,7 @@ type group struct {
 	seats   []seat
 	next    atomic.Uint32 // where to look first; spreads callers, need not be exact
 	waiters atomic.Int32
+	turns   atomic.Uint64 // hooks that ended well while somebody waited
 	freed   chan struct{} // one token a seat; a waiter takes one and looks again
 }
 
@@ -53,14 +59,16 @@ func (g *group) try() *seat {
 	return nil
 }
 
-// wait returns a free seat, or nil after so long or when stop closes. A wait of 0 has
-// no end.
+// wait returns a free seat, or nil when stop closes, or after so long in which no hook
+// ended well. A wait of 0 has no end.
 func (g *group) wait(d time.Duration, stop <-chan struct{}) *seat {
 	g.waiters.Add(1)
 	defer g.waiters.Add(-1)
 	var over <-chan time.Time
+	var t *time.Timer
+	turns, until := g.turns.Load(), time.Now().Add(waitMost)
 	if d > 0 {
-		t := time.NewTimer(d)
+		t = time.NewTimer(d)
 		defer t.Stop()
 		over = t.C
 	}
@@ -72,11 +80,24 @@ func (g *group) wait(d time.Duration, stop <-chan struct{}) *seat {
 		select {
 		case <-g.freed:
 		case <-over:
-			return g.try()
+			now := g.turns.Load()
+			if now == turns || time.Now().After(until) {
+				return g.try()
+			}
+			turns = now
+			t.Reset(d)
 		case <-stop:
 			return nil
 		}
 	}
+}
+
+// finish is release after a hook that ended well.
+func (s *seat) finish() {
+	if s.group.waiters.Load() > 0 {
+		s.group.turns.Add(1)
+	}
+	s.release()
 }
 
 // release frees a seat and tells one waiter.

@@ -279,7 +279,7 @@ func (p *Policy) about(h policy.Hook, req *policy.Request, res *policy.Response,
 	g.call.End()
 	g.upstreams = nil
 	if err == nil {
-		s.release()
+		s.finish()
 		return nil
 	}
 	return p.failed(s, h, err)

@@ -90,6 +90,30 @@ func TestBusy(t *testing.T) {
 	}
 }
 
+// Callers that come at once wait for each other longer than the budget of one, and all are answered.
+func TestACrowdIsAnswered(t *testing.T) {
+	p := open(t, "faults.wasm", Config{Instances: 1, Override: policy.Options{Isolation: policy.IsolationPool, Budget: 2 * time.Millisecond}})
+	s, err := p.acquire(policy.HookRequest, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan error, 1)
+	go func() {
+		req, d := request(), policy.Decision{}
+		req.Path = "/ok"
+		got <- p.OnRequest(req, &d)
+	}()
+	gate := p.slots[0].pool
+	for began := time.Now(); time.Since(began) < 50*time.Millisecond; { // others take their turns meanwhile
+		gate.turn()
+		runtime.Gosched()
+	}
+	p.release(s)
+	if err := <-got; err != nil {
+		t.Error(err)
+	}
+}
+
 // Many callers, guests that trap among them: every call is answered, and Close ends it cleanly.
 func TestHammer(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())

@@ -32,6 +32,7 @@ type slot struct {
 // let go, so none is missed; whoever is faster than the one who was woken wakes it again.
 type gate struct {
 	waiters atomic.Int32
+	turns   atomic.Uint64 // hooks that ended well while somebody waited
 	free    chan struct{} // a token says: look again
 }
 
@@ -45,6 +46,17 @@ func (g *gate) wake() {
 	}
 }
 
+// turn notes that a hook ended well.
+func (g *gate) turn() {
+	if g.waiters.Load() > 0 {
+		g.turns.Add(1)
+	}
+}
+
+// waitMost bounds the wait for guests that others keep using well: where a thousand callers come at once, the last waits for
+// all before it, and to let it pass unasked would lift the limits just when they are needed.
+const waitMost = time.Second
+
 func newSlots(n int, shared bool) []slot {
 	slots := make([]slot, n)
 	pool := &gate{free: make(chan struct{}, n)}
@@ -56,7 +68,7 @@ func newSlots(n int, shared bool) []slot {
 	return slots
 }
 
-// acquire takes a slot with a guest, waiting at most the budget.
+// acquire takes a slot with a guest. It waits as long as hooks end well, and for the budget once none does.
 func (p *Policy) acquire(hook policy.Hook, key string) (*slot, error) {
 	candidates := p.slots
 	if n := len(p.slots); p.options.Isolation == policy.IsolationKey && n > 1 {
@@ -106,6 +118,7 @@ func (p *Policy) wait(hook policy.Hook, slots []slot) (*slot, error) {
 	}
 	timer := time.NewTimer(p.options.Budget)
 	defer timer.Stop()
+	turns, until := gate.turns.Load(), time.Now().Add(waitMost)
 	for {
 		if s := p.scan(slots); s != nil {
 			return s, nil
@@ -115,7 +128,12 @@ func (p *Policy) wait(hook policy.Hook, slots []slot) (*slot, error) {
 		case <-p.done:
 			return nil, policy.ErrClosed
 		case <-timer.C:
-			return nil, p.busyFault(hook)
+			now := gate.turns.Load()
+			if now == turns || time.Now().After(until) {
+				return nil, p.busyFault(hook)
+			}
+			turns = now
+			timer.Reset(p.options.Budget)
 		}
 	}
 }
@@ -133,6 +151,10 @@ func (p *Policy) release(s *slot) {
 	if s.broken || uint64(s.guest.memory.Size()) > p.recycleAt && p.options.Isolation == policy.IsolationPool {
 		p.replace(s)
 		return
+	}
+	s.own.turn()
+	if s.pool != nil {
+		s.pool.turn()
 	}
 	s.free()
 }
