@@ -23,6 +23,7 @@ const (
 	exitInvalid     = 3
 	exitUnreachable = 4
 	exitTimeout     = 6
+	exitThresholds  = 99
 	exitInterrupted = 130
 )
 
@@ -81,7 +82,7 @@ operation: go now, later, elsewhere, or not at all.
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.AddCommand(newWork(e)...)
-	root.AddCommand(newRun(e), newValidate(e), newReload(e), newStatus(e), newStop(e), newLimits(e), newPolicy(e), newVersion(e), exitCodes())
+	root.AddCommand(newRun(e), newValidate(e), newReload(e), newStatus(e), newStop(e), newLimits(e), newPolicy(e), newExperiment(e), newCompare(e), newVersion(e), exitCodes())
 	return root
 }
 

@@ -47,7 +47,7 @@ func TestScript(t *testing.T) {
 		},
 		Condition: condition,
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"upstream": upstream, "ready": ready, "get": get, "waitfor": waitFor, "waitlogs": waitLogs, "exitcode": exitCodeIs, "waitfile": waitFile, "signal": signalGaia, "slowget": slowGet, "slowanswer": slowAnswer,
+			"upstream": upstream, "ready": ready, "get": get, "waitfor": waitFor, "waitlogs": waitLogs, "exitcode": exitCodeIs, "waitfile": waitFile, "signal": signalGaia, "slowget": slowGet, "slowanswer": slowAnswer, "interrupted": interrupted,
 		},
 	})
 }

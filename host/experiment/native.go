@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -17,9 +18,12 @@ import (
 // is for one goroutine.
 type limiterPolicy struct {
 	policy.Base
-	name string
-	l    *natives.Limiter
-	call *natives.Call
+	name   string
+	l      *natives.Limiter
+	call   *natives.Call
+	tenant bool // counts on the tenant
+	single bool // counts each request as one
+	learns bool
 }
 
 func newLimiterPolicy(name string, st *Strategy, scope *natives.Scope) (*limiterPolicy, error) {
@@ -31,7 +35,8 @@ func newLimiterPolicy(name string, st *Strategy, scope *natives.Scope) (*limiter
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", st.Limiter, err)
 	}
-	p := &limiterPolicy{name: name, call: scope.NewCall()}
+	// What an upstream says is of its own windows; a calendar's are longer.
+	p := &limiterPolicy{name: name, call: scope.NewCall(), tenant: st.By == ByTenant, single: st.Count == CountRequests, learns: kind != limit.Calendar}
 	if p.l, err = p.call.Limiter(kind, "limit", params); err != nil {
 		return nil, err
 	}
@@ -47,18 +52,30 @@ func (p *limiterPolicy) Hooks() policy.Hooks {
 	return policy.HooksOf(policy.HookRequest, policy.HookResponse)
 }
 
-// OnRequest takes the request's cost for its key.
+// arg says what is counted, and on what.
+func (p *limiterPolicy) arg(r *policy.Request) natives.Arg {
+	a := natives.Arg{HasCost: p.single, Cost: 1}
+	if p.tenant {
+		a.Key, a.HasKey = r.Tenant, true
+	}
+	return a
+}
+
+// OnRequest takes the request's cost for its key, unless the strategy says otherwise.
 func (p *limiterPolicy) OnRequest(r *policy.Request, d *policy.Decision) error {
 	p.call.Begin(r, nil)
 	defer p.call.End()
-	return p.call.Admit(p.l, natives.Arg{}, d)
+	return p.call.Admit(p.l, p.arg(r), d)
 }
 
 // OnResponse lets the limiter learn from the answer.
 func (p *limiterPolicy) OnResponse(r *policy.Request, res *policy.Response, _ *policy.Decision) error {
+	if !p.learns {
+		return nil
+	}
 	p.call.Begin(r, res)
 	defer p.call.End()
-	return p.call.Learn(p.l, natives.Arg{})
+	return p.call.Learn(p.l, p.arg(r))
 }
 
 // limiterParams fills limit.Params by the names that policies use.
@@ -85,6 +102,15 @@ func setParam(f reflect.Value, value any) error {
 	}
 	if s, ok := value.(string); ok && f.Kind() == reflect.String {
 		f.SetString(s)
+		return nil
+	}
+	if weights, ok := value.(map[string]any); ok && f.Kind() == reflect.String {
+		parts := make([]string, 0, len(weights))
+		for name, w := range weights {
+			parts = append(parts, fmt.Sprintf("%s=%v", name, w))
+		}
+		slices.Sort(parts)
+		f.SetString(strings.Join(parts, ","))
 		return nil
 	}
 	n, ok := value.(float64)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -121,7 +122,11 @@ func (r *rig) open(ctx context.Context, s *Spec, name string, st *Strategy, engi
 		force(p, m)
 	case KindPolicy:
 		r.policies = generation.New(generation.Config{Slot: r.slot, Natives: r.natives, Wasm: engine, Clock: func() int64 { return virtualStart }, OnFault: r.onFault, Rand: random})
-		spec := generation.Spec{Use: st.Use, Settings: bundle.Settings{Params: st.Params, Options: policy.Options{Budget: HookBudget}}}
+		use := st.Use
+		if !strings.HasPrefix(use, bundle.StdPrefix) {
+			use = s.file(use)
+		}
+		spec := generation.Spec{Use: use, Settings: bundle.Settings{Params: st.Params, Options: policy.Options{Budget: HookBudget}}}
 		if _, err := r.policies.Load(ctx, []generation.Spec{spec}, true); err != nil {
 			return err
 		}

@@ -138,7 +138,7 @@ func (t *trial) one(ctx context.Context, v, replica int) (err error) {
 	c := sim.Config{Seed: t.spec.seed(), Replica: uint64(replica), Start: virtualStart, Duration: time.Duration(t.spec.Duration), Warmup: t.spec.warmup(),
 		Group: rig.group, Core: rig.core, Retry: t.variants[v].strategy.retry(), Tick: rig.tick(), MaxEvents: t.o.MaxEvents}
 	for name, sc := range t.spec.Scenarios.All() {
-		built, err := sc.build(name)
+		built, err := sc.build(t.spec, name)
 		if err != nil {
 			return err
 		}

@@ -21,9 +21,11 @@ type Trace struct {
 }
 
 // rows reads the file at the first call.
-func (t *Trace) rows() (sim.Rows, error) {
+func (t *Trace) rows(s *Spec) (sim.Rows, error) {
 	if t.data == nil {
-		d, err := trace.Load(t.Config)
+		c := t.Config
+		c.File = s.file(c.File)
+		d, err := trace.Load(c)
 		if err != nil {
 			return nil, err
 		}
@@ -33,7 +35,7 @@ func (t *Trace) rows() (sim.Rows, error) {
 }
 
 // build makes the scenario anew: processes and readers are used up by a run.
-func (s *Scenario) build(name string) (sim.Scenario, error) {
+func (s *Scenario) build(spec *Spec, name string) (sim.Scenario, error) {
 	out := sim.Scenario{Name: name, Users: s.Users, Think: s.Think.Dist, Cost: s.Cost.Dist, Tenant: s.Tenant, Priority: policy.DefaultPriority,
 		Method: s.Method, Path: s.Path, From: time.Duration(s.Start), Patience: defaultPatience}
 	if given := count(s.Arrivals != nil, s.Users != 0, s.Trace != nil); given != 1 {
@@ -80,7 +82,7 @@ func (s *Scenario) build(name string) (sim.Scenario, error) {
 	case s.Arrivals != nil:
 		out.Process, err = s.Arrivals.process()
 	case s.Trace != nil:
-		out.Rows, err = s.Trace.rows()
+		out.Rows, err = s.Trace.rows(spec)
 	}
 	return out, err
 }

@@ -3,6 +3,7 @@ package experiment
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -35,6 +36,18 @@ type Spec struct {
 	Strategies Ordered[Strategy] `json:"strategies"`
 	// Thresholds by metric, or metric{strategy:NAME}: conditions such as "avg>240".
 	Thresholds Ordered[[]string] `json:"thresholds,omitempty"`
+
+	// Dir is the folder that relative names of files count from; it is no part of a
+	// result. "": the working folder.
+	Dir string `json:"-"`
+}
+
+// file is where a file named in the Spec is.
+func (s *Spec) file(name string) string {
+	if s.Dir == "" || filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(s.Dir, name)
 }
 
 // Scenario is one stream of requests. Exactly one of Arrivals, Users and Trace is given.
@@ -131,6 +144,12 @@ const (
 	KindInline  = "inline"  // hooks in the experiment's own script
 )
 
+// What a limiter counts on and counts, other than the key and the cost.
+const (
+	ByTenant      = "tenant"
+	CountRequests = "requests"
+)
+
 // Strategy is one way to pace the requests.
 type Strategy struct {
 	Kind string `json:"kind"`
@@ -138,6 +157,10 @@ type Strategy struct {
 	// policies write them, or the operator's parameters of a policy.
 	Limiter string         `json:"limiter,omitempty"`
 	Params  map[string]any `json:"params,omitempty"`
+	// By is what KindLimiter counts on: the key where unset, or ByTenant. Count is what it
+	// counts: the cost where unset, or CountRequests.
+	By    string `json:"by,omitempty"`
+	Count string `json:"count,omitempty"`
 	// Use is the file of KindPolicy, or std/NAME.
 	Use string `json:"use,omitempty"`
 	// Hooks of KindInline, by name.
@@ -180,7 +203,7 @@ func (s *Spec) Check() error {
 		}
 	}
 	for name, sc := range s.Scenarios.All() {
-		if _, err := sc.build(name); err != nil {
+		if _, err := sc.build(s, name); err != nil {
 			bad("scenarios.%s: %w", name, err)
 		}
 	}
@@ -228,6 +251,10 @@ func (st *Strategy) check() error {
 		return errors.New("a policy needs `use`: a file or std/NAME")
 	case st.Kind == KindLimiter && st.Limiter == "":
 		return errors.New("a limiter needs the name of its algorithm")
+	case st.By != "" && (st.By != ByTenant || st.Kind != KindLimiter):
+		return fmt.Errorf("by: want %q, of a limiter", ByTenant)
+	case st.Count != "" && (st.Count != CountRequests || st.Kind != KindLimiter):
+		return fmt.Errorf("count: want %q, of a limiter", CountRequests)
 	case st.Kind == KindInline && len(st.Hooks) == 0:
 		return errors.New("want at least one hook: onRequest, onRoute, onResponse, onDone or onTick")
 	}

@@ -115,7 +115,7 @@ func scratch(name string) *natives.Scope {
 	return natives.NewHost(natives.HostConfig{}).Begin(1).Scope(natives.ScopeConfig{Policy: name, Local: true})
 }
 
-// decode reads the Spec, finds the inline hooks, and makes file names count from the
+// decode reads the Spec, finds the inline hooks, and lets file names count from the
 // script's folder.
 func (s *Script) decode(use string, text []byte) error {
 	fail := func(err error) error {
@@ -131,18 +131,7 @@ func (s *Script) decode(use string, text []byte) error {
 	if s.Spec.Name == "" {
 		s.Spec.Name = strings.TrimSuffix(filepath.Base(use), filepath.Ext(use))
 	}
-	dir := filepath.Dir(use)
-	for name, st := range s.Spec.Strategies.All() {
-		if st.Use != "" && !strings.HasPrefix(st.Use, StdPrefix) && !filepath.IsAbs(st.Use) {
-			st.Use = filepath.Join(dir, st.Use)
-			s.Spec.Strategies.Set(name, st)
-		}
-	}
-	for _, sc := range s.Spec.Scenarios.All() {
-		if sc.Trace != nil && !filepath.IsAbs(sc.Trace.File) {
-			sc.Trace.File = filepath.Join(dir, sc.Trace.File)
-		}
-	}
+	s.Spec.Dir = filepath.Dir(use)
 	return nil
 }
 

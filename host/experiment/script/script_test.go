@@ -40,8 +40,8 @@ func TestLoadAndRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if st, _ := s.Spec.Strategies.Get("mine"); st.Use != mine {
-		t.Errorf("use %q", st.Use)
+	if st, _ := s.Spec.Strategies.Get("mine"); st.Use != "./mine.js" || s.Spec.Dir != filepath.Dir(file) {
+		t.Errorf("use %q, of %q", st.Use, s.Spec.Dir)
 	}
 	res, err := experiment.Run(context.Background(), s.Spec, experiment.Options{Inline: s})
 	if err != nil {

@@ -24,12 +24,7 @@ type Estimate struct {
 // Of estimates the mean of values by Student's t distribution. NaN values are left
 // out; without any the Estimate is of no replicas.
 func Of(values []float64) Estimate {
-	kept := make([]float64, 0, len(values))
-	for _, v := range values {
-		if !math.IsNaN(v) {
-			kept = append(kept, v)
-		}
-	}
+	kept := finite(values)
 	e := Estimate{N: len(kept)}
 	if e.N == 0 {
 		return e
@@ -90,4 +85,42 @@ func Jain(shares []float64) float64 {
 		return 1
 	}
 	return sum * sum / (float64(len(shares)) * squares)
+}
+
+// Welch compares values with base where they are of different seeds: the difference of
+// the means, its interval, and the probability of one at least as large where there is
+// none (two-sided, without assuming equal variances). P is 1 where it cannot be told.
+func Welch(values, base []float64) Difference {
+	a, b := finite(values), finite(base)
+	d := Difference{P: 1}
+	d.N = min(len(a), len(b))
+	if d.N == 0 {
+		return d
+	}
+	d.Mean = stat.Mean(a, nil) - stat.Mean(b, nil)
+	d.Low, d.High = d.Mean, d.Mean
+	if d.N < 2 || d.Mean == 0 {
+		return d
+	}
+	va, vb := stat.Variance(a, nil)/float64(len(a)), stat.Variance(b, nil)/float64(len(b))
+	if va+vb == 0 {
+		d.P = 0
+		return d
+	}
+	nu := (va + vb) * (va + vb) / (va*va/float64(len(a)-1) + vb*vb/float64(len(b)-1))
+	t := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: nu}
+	half := t.Quantile(0.5+Confidence/2) * math.Sqrt(va+vb)
+	d.Low, d.High = d.Mean-half, d.Mean+half
+	d.P = 2 * t.CDF(-math.Abs(d.Mean)/math.Sqrt(va+vb))
+	return d
+}
+
+func finite(values []float64) []float64 {
+	kept := make([]float64, 0, len(values))
+	for _, v := range values {
+		if !math.IsNaN(v) {
+			kept = append(kept, v)
+		}
+	}
+	return kept
 }
