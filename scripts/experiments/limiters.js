@@ -1,5 +1,5 @@
-// Every limiter on one workload: three times what the provider allows, in bursts.
-import { arrivals, dist, keys, limit, policy, strategy } from "gaia/experiment";
+// limiters: every limiter on one workload, bursts of three times what the provider allows.
+import { arrivals, dist, keys, limit, policy, retry, strategy } from "gaia/experiment";
 
 const rate = 20;
 
@@ -13,12 +13,20 @@ export const options = {
   },
   strategies: {
     none: strategy.none(),
-    tokenBucket: strategy.tokenBucket({ rate, burst: rate }),
-    paced: strategy.tokenBucket({ rate, burst: 1, maxWait: "10s" }),
-    concurrency: strategy.concurrency({ max: 2 }),
-    upstream: strategy.upstream({ maxWait: "10s" }),
-    retryAfter: policy("std/retry-after"),
     oracle: strategy.oracle(),
+    tokenBucket: strategy.tokenBucket({ rate, burst: rate }),
+    paced: strategy.tokenBucket({ rate, burst: 1, maxWait: "9s" }),
+    fixedWindow: strategy.fixedWindow({ max: rate, maxWait: "9s" }),
+    slidingWindow: strategy.slidingWindow({ max: rate, maxWait: "9s" }),
+    slidingLog: strategy.slidingLog({ max: rate, maxWait: "9s" }),
+    fair: strategy.fair({ rate, burst: 1, maxWait: "9s" }),
+    calendar: strategy.calendar({ max: rate * 3600, every: "hour" }),
+    concurrency: strategy.concurrency({ max: 2 }),
+    adaptive: strategy.adaptive({ max: 50 }),
+    throttle: strategy.throttle({ per: "10s" }),
+    retryBudget: strategy.retryBudget({ min: rate }),
+    upstream: strategy.upstream({ maxWait: "9s" }),
+    retryAfter: policy("std/retry-after"),
   },
   thresholds: { "throttled{strategy:oracle}": ["max==0"] },
 };
