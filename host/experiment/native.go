@@ -131,6 +131,7 @@ func setParam(f reflect.Value, value any) error {
 type oracle struct {
 	policy.Base
 	buckets []oracleBucket
+	answer  time.Duration // what nearly every answer takes: a longer wait would be in vain
 }
 
 type oracleBucket struct {
@@ -145,14 +146,29 @@ type rateAt struct {
 	rate float64 // a second
 }
 
+// largestCost is what hardly a request costs more than; of recorded ones nobody knows.
+func (s *Spec) largestCost() int64 {
+	const hardly = 0.9999
+	most := int64(1)
+	for _, sc := range s.Scenarios.All() {
+		if sc.Trace != nil {
+			return math.MaxInt64
+		}
+		most = max(most, int64(sc.Cost.At(hardly)))
+	}
+	return most
+}
+
 // newOracle adds up what the upstreams bear. One that has no bound bounds nothing.
 func newOracle(s *Spec) (*oracle, error) {
 	o := &oracle{}
-	requests, tokens := math.Inf(1), math.Inf(1)
+	requests, tokens, largest := math.Inf(1), math.Inf(1), int64(1)
 	var capacity []rateAt
 	for i, name := range s.Upstreams.Names() {
 		u, _ := s.Upstreams.Get(name)
 		c := u.config()
+		const nearly = 0.99
+		o.answer = max(o.answer, time.Duration(c.Latency.At(nearly)*float64(time.Millisecond)))
 		r, k := math.Inf(1), math.Inf(1)
 		for _, l := range c.Limits {
 			per := l.Per
@@ -160,7 +176,10 @@ func newOracle(s *Spec) (*oracle, error) {
 				per = time.Second
 			}
 			if rate := float64(l.Quota) / per.Seconds(); l.Tokens {
-				k = min(k, rate)
+				// A request takes its tokens at once: what one may exceed the pace by is kept back.
+				kept := min(s.largestCost(), l.Quota/2)
+				largest = max(largest, kept)
+				k = min(k, float64(l.Quota-kept)/per.Seconds())
 			} else {
 				r = min(r, rate)
 			}
@@ -180,7 +199,11 @@ func newOracle(s *Spec) (*oracle, error) {
 		if math.IsInf(b.rate, 1) {
 			continue
 		}
-		l, err := limit.New(limit.TokenBucket, bucketOf(b.rate))
+		params := bucketOf(b.rate)
+		if b.tokens {
+			params.Burst = max(params.Burst, largest)
+		}
+		l, err := limit.New(limit.TokenBucket, params)
 		if err != nil {
 			return nil, err
 		}
@@ -243,6 +266,10 @@ func (o *oracle) Name() string { return KindOracle }
 
 // OnRequest takes from every bucket.
 func (o *oracle) OnRequest(r *policy.Request, d *policy.Decision) error {
+	wait := time.Duration(-1)
+	if r.Deadline > 0 {
+		wait = max(0, time.Duration(r.Deadline-r.Now)-o.answer)
+	}
 	for i := range o.buckets {
 		b := &o.buckets[i]
 		for ; b.next < len(b.rates) && b.rates[b.next].at <= r.Now; b.next++ {
@@ -254,7 +281,7 @@ func (o *oracle) OnRequest(r *policy.Request, d *policy.Decision) error {
 		if b.tokens {
 			cost = r.Cost
 		}
-		res := b.l.Take(r.Now, "", cost, -1)
+		res := b.l.Take(r.Now, "", cost, wait)
 		if !res.OK {
 			d.Action, d.RetryAfter = policy.ActionDeny, res.Wait
 			return nil

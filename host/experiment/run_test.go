@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/gaia-host/gaia/host/experiment/dist"
 )
 
 // llm is traffic of three times an upstream's quota.
@@ -192,24 +194,64 @@ func TestWrongSpecs(t *testing.T) {
 	}
 }
 
-// Disturbances are measured: after an outage callers that retry without a budget keep
-// an upstream down that would be up again without them.
+// Disturbances are measured: after a pause, callers that try again when an attempt takes
+// too long keep an upstream down that would be up again without them, for ever. What the
+// callers left is worked on and wasted.
 func TestRetryStorm(t *testing.T) {
 	s, err := Decode([]byte(`{
   "duration": "200s", "replicas": 3,
-  "scenarios": {"s": {"arrivals": {"kind": "poisson", "rate": 80}, "patience": "1s"}},
+  "scenarios": {"s": {"arrivals": {"kind": "poisson", "rate": 80}, "patience": "5s"}},
   "upstreams": {"api": {"servers": 10, "queue": 400, "latency": 100, "pauses": [{"at": "60s", "for": "10s"}]}},
   "strategies": {
-    "patient": {"kind": "none"},
-    "storm": {"kind": "none", "retry": {"kind": "fixed", "attempts": 10, "base": "50ms"}}
+    "once": {"kind": "none", "retry": {"kind": "none", "timeout": "1s"}},
+    "storm": {"kind": "none", "retry": {"kind": "fixed", "attempts": 10, "base": "50ms", "timeout": "1s"}}
   }}`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	res := run(t, s, Options{})
-	for _, st := range res.Strategies {
-		if r := st.mean("recovery"); math.IsNaN(r) || r < 0 || r > 130 {
-			t.Errorf("%s: recovery %v", st.Name, r)
+	once, storm := &res.Strategies[0], &res.Strategies[1]
+	if r := once.mean("recovery"); math.IsNaN(r) || r > 60 {
+		t.Errorf("once: recovery %v", r)
+	}
+	if r, w := storm.mean("recovery"), storm.mean("wasted"); r < 129 || w < 0.05 {
+		t.Errorf("storm: recovery %v, wasted %v", r, w)
+	}
+}
+
+// The oracle knows a quota of tokens as well: requests of any cost pass, none is refused.
+func TestOracleOfTokens(t *testing.T) {
+	s, err := Decode([]byte(`{
+  "duration": "5m", "replicas": 2,
+  "scenarios": {"s": {"arrivals": {"kind": "poisson", "rate": 4}, "cost": {"kind": "uniform", "min": 1, "max": 1000}, "patience": "20s"}},
+  "upstreams": {"api": {"latency": 100, "limits": [{"kind": "fixedWindow", "quota": 60000, "per": "1m", "tokens": true}]}},
+  "strategies": {"oracle": {"kind": "oracle"}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := run(t, s, Options{}).Strategies[0]
+	if used, refused := o.mean("quota_used"), o.mean("throttled"); used < 0.9 || refused != 0 {
+		t.Errorf("used %v, refused %v", used, refused)
+	}
+}
+
+// A limiter may count on the tenant, and each request as one.
+func TestByTenantAndCount(t *testing.T) {
+	s := spec(t, `{"one": {"kind": "limiter", "limiter": "tokenBucket", "params": {"rate": 2, "burst": 1}},
+  "each": {"kind": "limiter", "limiter": "tokenBucket", "params": {"rate": 2, "burst": 1}, "by": "tenant"},
+  "costly": {"kind": "limiter", "limiter": "tokenBucket", "params": {"rate": 2, "burst": 1}, "count": "requests"},
+  "shared": {"kind": "limiter", "limiter": "fair", "params": {"rate": 10, "weights": {"tenant-0": 3}}, "by": "tenant"}}`)
+	sc, _ := s.Scenarios.Get("s")
+	sc.Cost.Dist, _ = dist.Constant(1)
+	s.Scenarios.Set("s", sc)
+	res := run(t, s, Options{})
+	one, each, costly := res.Strategies[0].mean("admitted"), res.Strategies[1].mean("admitted"), res.Strategies[2].mean("admitted")
+	if one > 2.5 || each < 8 || costly != one || res.Strategies[3].mean("admitted") < 5 {
+		t.Errorf("admitted %v, by tenant %v, counted %v", one, each, costly)
+	}
+	for _, wrong := range []Strategy{{Kind: KindNone, By: ByTenant}, {Kind: KindLimiter, Limiter: "fair", By: "host"}, {Kind: KindNone, Count: CountRequests}} {
+		if err := wrong.check(); err == nil {
+			t.Errorf("%+v is accepted", wrong)
 		}
 	}
 }

@@ -181,6 +181,8 @@ type Retry struct {
 	Jitter   string   `json:"jitter,omitempty"`   // none or full
 	Budget   float64  `json:"budget,omitempty"`
 	Honor    bool     `json:"honor,omitempty"` // waits at least as long as Retry-After says
+	// Timeout ends an attempt that takes longer; unset: the caller's patience does.
+	Timeout Duration `json:"timeout,omitempty"`
 }
 
 // Check returns every fault of s, joined.
@@ -268,7 +270,7 @@ func (st *Strategy) retry() sim.Retry {
 	if r == nil {
 		return sim.Retry{}
 	}
-	out := sim.Retry{Kind: r.Kind, Attempts: r.Attempts, Base: time.Duration(r.Base), Max: time.Duration(r.Max), Full: r.Jitter == "full", Budget: r.Budget, Honor: r.Honor}
+	out := sim.Retry{Kind: r.Kind, Attempts: r.Attempts, Base: time.Duration(r.Base), Max: time.Duration(r.Max), Full: r.Jitter == "full", Budget: r.Budget, Honor: r.Honor, Timeout: time.Duration(r.Timeout)}
 	if out.Attempts == 0 {
 		out.Attempts = 4
 	}

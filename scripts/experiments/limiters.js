@@ -1,7 +1,8 @@
 // limiters: every limiter on one workload, bursts of three times what the provider allows.
-import { arrivals, dist, keys, limit, policy, retry, strategy } from "gaia/experiment";
+import { arrivals, dist, keys, limit, policy, strategy } from "gaia/experiment";
 
 const rate = 20;
+const maxWait = "9s"; // callers leave after ten
 
 export const options = {
   duration: "2m", replicas: 5,
@@ -15,18 +16,18 @@ export const options = {
     none: strategy.none(),
     oracle: strategy.oracle(),
     tokenBucket: strategy.tokenBucket({ rate, burst: rate }),
-    paced: strategy.tokenBucket({ rate, burst: 1, maxWait: "9s" }),
-    fixedWindow: strategy.fixedWindow({ max: rate, maxWait: "9s" }),
-    slidingWindow: strategy.slidingWindow({ max: rate, maxWait: "9s" }),
-    slidingLog: strategy.slidingLog({ max: rate, maxWait: "9s" }),
-    fair: strategy.fair({ rate, burst: 1, maxWait: "9s" }),
-    calendar: strategy.calendar({ max: rate * 3600, every: "hour" }),
+    paced: strategy.tokenBucket({ rate, burst: 1, maxWait }),
+    fixedWindow: strategy.fixedWindow({ max: rate, maxWait }),
+    slidingWindow: strategy.slidingWindow({ max: rate, maxWait }),
+    slidingLog: strategy.slidingLog({ max: rate, maxWait }),
+    fair: strategy.fair({ rate, burst: 1, maxWait }, { by: "tenant" }),
+    calendar: strategy.calendar({ max: 120 * rate, every: "hour" }),
     concurrency: strategy.concurrency({ max: 2 }),
     adaptive: strategy.adaptive({ max: 50 }),
     throttle: strategy.throttle({ per: "10s" }),
-    retryBudget: strategy.retryBudget({ min: rate }),
-    upstream: strategy.upstream({ maxWait: "9s" }),
+    retryBudget: strategy.retryBudget({ min: rate }), // made for retries; here it is asked about everything
+    upstream: strategy.upstream({ maxWait }),
     retryAfter: policy("std/retry-after"),
   },
-  thresholds: { "throttled{strategy:oracle}": ["max==0"] },
+  thresholds: { "throttled{strategy:oracle}": ["max==0"], "goodput{strategy:paced}": ["min>17"] },
 };

@@ -20,9 +20,9 @@ export const keys = {
 
 export const limit = { gcra: kind("gcra"), fixedWindow: kind("fixedWindow") };
 
-export const retry = { none: () => ({ kind: "none" }), fixed: kind("fixed"), exponential: kind("exponential"), decorrelated: kind("decorrelated") };
+export const retry = { none: kind("none"), fixed: kind("fixed"), exponential: kind("exponential"), decorrelated: kind("decorrelated") };
 
-// The second argument of a strategy: { retry, sweep }.
+// The last argument of a strategy: { retry, sweep }, of a limiter also { by, count }.
 export const policy = (use, params, more = {}) => ({ kind: "policy", use, params, ...more });
 
 export const strategy = new Object();

@@ -85,7 +85,8 @@ func TestWrongScripts(t *testing.T) {
 	}
 }
 
-// Every experiment that comes along loads, and names strategies that exist.
+// Every experiment that comes along runs, without a fault of a policy, and what its
+// thresholds say of it holds.
 func TestStd(t *testing.T) {
 	if len(Std()) == 0 {
 		t.Fatal("there are none")
@@ -96,8 +97,24 @@ func TestStd(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if err := s.Spec.Check(); err != nil {
+		s.Spec.Replicas = 2
+		res, err := experiment.Run(context.Background(), s.Spec, experiment.Options{Inline: s})
+		if err != nil {
 			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		for _, st := range res.Strategies {
+			if st.Faults > 0 || st.Means["offered"].Mean == 0 {
+				t.Errorf("%s: %s: %d faults: %s", name, st.Name, st.Faults, st.Fault)
+			}
+		}
+		for _, th := range res.Thresholds {
+			if !th.OK {
+				t.Errorf("%s: %s: %s of %s is %v", name, th.Metric, th.Condition, th.Strategy, th.Value)
+			}
+		}
+		if len(res.Thresholds) == 0 {
+			t.Errorf("%s says nothing that can be checked", name)
 		}
 	}
 }

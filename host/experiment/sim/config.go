@@ -89,6 +89,9 @@ type Retry struct {
 	Full     bool    // exponential: full jitter
 	Budget   float64 // retries are at most this share of requests; 0 no bound
 	Honor    bool    // wait at least as long as Retry-After says
+	// Timeout is how long an attempt may take: then the caller leaves it, the upstream
+	// works on, and the attempt has failed. 0: as long as its patience.
+	Timeout time.Duration
 }
 
 // RetryKinds lists the kinds of retries.
@@ -97,9 +100,12 @@ func RetryKinds() []string { return []string{"none", "fixed", "exponential", "de
 // Check returns every fault of r, joined.
 func (r *Retry) Check() error {
 	var faults []error
+	if r.Timeout < 0 {
+		faults = append(faults, errors.New("retry: timeout must not be below 0"))
+	}
 	switch r.Kind {
 	case "", "none":
-		return nil
+		return errors.Join(faults...)
 	case "fixed", "exponential", "decorrelated":
 	default:
 		faults = append(faults, fmt.Errorf("retry: unknown kind %q (want one of %v)", r.Kind, RetryKinds()))

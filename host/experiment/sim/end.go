@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/host/experiment/upstream"
 )
 
 // How a request ends.
@@ -86,10 +87,43 @@ func (r *run) refill(up int32) {
 	}
 }
 
-// leave ends a request whose caller's patience is over. Its job goes on.
-func (r *run) leave(i int32) {
-	r.calls[i].left = true
-	r.settle(i, policy.Response{Error: policy.ErrorTimeout})
+// leave ends a request whose caller's patience is over, or an attempt whose time is.
+// Its job goes on.
+func (r *run) leave(i int32) error {
+	c := r.calls[i]
+	c.left = true
+	res := policy.Response{Error: policy.ErrorTimeout}
+	if c.until > 0 && r.now >= c.until {
+		r.settle(i, res)
+		return nil
+	}
+	j, err := r.move(i)
+	if err != nil {
+		return err
+	}
+	r.res = res
+	r.c.Core.Answered(r.now, c.op, &r.res)
+	r.woken = r.c.Core.Settle(r.now, c.op, &r.res, r.woken[:0])
+	c.op.Free()
+	c.op = nil
+	r.wakeAll()
+	r.ended(j, endFailed, 0)
+	return nil
+}
+
+// move takes a request to another call: the job of this one is still at the upstream,
+// which keeps it until its answer.
+func (r *run) move(i int32) (int32, error) {
+	j, err := r.newCall(r.calls[i].source, r.calls[i].user)
+	if err != nil {
+		return 0, err
+	}
+	c, n := r.calls[i], r.calls[j]
+	epoch := n.epoch
+	*n = *c
+	n.epoch, n.op, n.job, n.left, n.started = epoch, nil, upstream.Job{}, false, false
+	c.live, c.started = false, false
+	return j, nil
 }
 
 // ended ends an operation: the caller tries again, or the request is over.

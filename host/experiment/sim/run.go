@@ -175,7 +175,7 @@ func (r *run) happen(e event) error {
 		delete(r.queued, c.op)
 		r.follow(e.call, r.c.Core.Wake(r.now, c.op))
 	case leave:
-		r.leave(e.call)
+		return r.leave(e.call)
 	case retry:
 		r.begin(e.call)
 	}
@@ -295,7 +295,11 @@ func (r *run) send(i int32) {
 		k := r.step()
 		q[k] = max(q[k], float64(r.models[c.up].Stats(r.now).Queued))
 	}
-	if c.until > 0 && (!ok || at > c.until) {
-		r.push(event{at: c.until, kind: leave, call: i, epoch: c.epoch})
+	until := c.until
+	if t := int64(r.c.Retry.Timeout); t > 0 && (until == 0 || r.now+t < until) {
+		until = r.now + t
+	}
+	if until > 0 && (!ok || at > until) {
+		r.push(event{at: until, kind: leave, call: i, epoch: c.epoch})
 	}
 }
