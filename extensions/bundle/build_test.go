@@ -13,7 +13,9 @@ import (
 
 	"github.com/gaia-host/gaia/extensions/natives"
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/extensions/policytest"
 	"github.com/gaia-host/gaia/extensions/sdk"
+	"github.com/gaia-host/gaia/extensions/wasm"
 )
 
 // tools finds the compilers that `make deps` installs. One that is missing skips the test, but not in CI.
@@ -268,5 +270,36 @@ func TestBuildOfAPolicyThatTakesParameters(t *testing.T) {
 		if (want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v, want %q", params, err, want)
 		}
+	}
+}
+
+// The conformance policy in every kit answers as the one in Go does: each word of each kit, in each hook.
+func TestKitsConform(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs compilers")
+	}
+	for _, tt := range []struct{ lang, from, to string }{
+		{LangRust, "policy.rs", "src/lib.rs"}, {LangGo, "policy.go.txt", "policy.go"}, {LangAssemblyScript, "policy.as.ts", "assembly/policy.ts"}, {LangC, "policy.c", "policy.c"},
+	} {
+		t.Run(tt.lang, func(t *testing.T) {
+			dir := newProject(t, "conform", tt.lang)
+			source, err := os.ReadFile(filepath.Join("../policytest/conformance", tt.from))
+			if err != nil {
+				t.Fatal(err)
+			}
+			manifest := fmt.Sprintf(`{"name": "conform", "language": %q, "options": {"match": {"subsystem": "api"}, "budget": "5s"}}`, tt.lang)
+			for file, text := range map[string]string{tt.to: string(source), ManifestFile: manifest} {
+				if err := os.WriteFile(filepath.Join(dir, filepath.FromSlash(file)), []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			b, e := build(t, dir), testConfig(t).Wasm
+			err = policytest.Conform(func(scope *natives.Scope) (policy.Policy, error) {
+				return e.Open(t.Context(), wasm.Source{Name: "conform", Path: b.File}, wasm.Config{Scope: scope, Instances: 1})
+			}, 7, 2000)
+			if err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
