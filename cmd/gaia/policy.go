@@ -161,7 +161,7 @@ func newPolicyInspect(e env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			p, err := off.open(cmd.Context(), wallClock(), args[0], bundle.Settings{})
+			p, err := off.open(cmd.Context(), wallClock(), args[0], bundle.Settings{Probe: true})
 			if err != nil {
 				return err
 			}

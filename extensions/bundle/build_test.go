@@ -203,6 +203,38 @@ func TestBuildRefuses(t *testing.T) {
 	}
 }
 
+// What stops a guest in its own language says where.
+func TestKitsTellWhereAGuestFailed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs compilers")
+	}
+	for _, tt := range []struct{ lang, file, source, contains string }{
+		{LangRust, "src/lib.rs", "#![no_std]\nmod gaia;\nuse gaia::*;\nfn on_request(req: &Request) -> Decision {\n    allow().cost(10 / (req.attempt() as i64 - 1))\n}\npolicy!(on_request);\n", "panic src/lib.rs:5"},
+		{LangAssemblyScript, "assembly/policy.ts", "import { allow, Decision, Request } from \"./gaia\";\nexport function onRequest(req: Request): Decision {\n  assert(req.attempt > 1, \"first\");\n  return allow();\n}\n", "first at assembly/policy.ts:3"},
+	} {
+		t.Run(tt.lang, func(t *testing.T) {
+			dir := newProject(t, "fails", tt.lang)
+			if err := os.WriteFile(filepath.Join(dir, filepath.FromSlash(tt.file)), []byte(tt.source), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			p, err := Open(t.Context(), "", build(t, dir).File, Settings{}, testConfig(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer p.Close()
+			var d policy.Decision
+			err = p.OnRequest(&policy.Request{Subsystem: policy.SubsystemAPI, Attempt: 1, Now: t0}, &d)
+			var f *policy.Fault
+			if !errors.As(err, &f) || f.Kind != policy.FaultException || !strings.Contains(err.Error(), tt.contains) {
+				t.Errorf("%v, want %q", err, tt.contains)
+			}
+			if err := p.OnRequest(&policy.Request{Subsystem: policy.SubsystemAPI, Attempt: 2, Now: t0}, &d); err != nil {
+				t.Errorf("the next one: %v", err)
+			}
+		})
+	}
+}
+
 // What a compiler says reaches the author, nothing is written, and what was there stays.
 func TestBuildFails(t *testing.T) {
 	if _, err := exec.LookPath("clang"); err != nil && os.Getenv("CI") == "" {
@@ -261,6 +293,13 @@ func TestBuildOfAPolicyThatTakesParameters(t *testing.T) {
 	b, err := Build(t.Context(), BuildConfig{Dir: dir, Engine: testConfig(t).Wasm, Getenv: os.Getenv})
 	if err != nil {
 		t.Fatal(err)
+	}
+	looked, err := Open(t.Context(), "", b.File, Settings{Probe: true}, testConfig(t))
+	if err != nil {
+		t.Fatalf("it cannot be looked at: %v", err)
+	}
+	if err := looked.Close(); err != nil {
+		t.Error(err)
 	}
 	for want, params := range map[string]map[string]any{"": {"rpm": 5}, "params: lacks rpm": nil, "params.rpm: got string, want integer": {"rpm": "x"}} {
 		p, err := Open(t.Context(), "", b.File, Settings{Params: params}, testConfig(t))

@@ -54,6 +54,7 @@ type Settings struct {
 	Instances   int    // guests for the isolation modes key and pool
 	Fuel        int64  // Wasm: units a hook
 	MemoryPages uint32 // Wasm: of 64 KiB
+	Probe       bool   // Wasm: load without parameters, to look at it only
 }
 
 // Policy is an opened policy with what the host needs to know of it.
@@ -158,7 +159,7 @@ func openWasm(ctx context.Context, name, use string, s Settings, c Config) (*Pol
 	}
 	src := wasm.Source{Name: NameOf(name, use), Path: use, Code: code}
 	p, err := c.Wasm.Open(ctx, src, wasm.Config{Scope: s.scope(src.Name, true, c), Override: s.Options, Instances: s.Instances,
-		Fuel: s.Fuel, MemoryPages: s.MemoryPages, Log: c.Log})
+		Fuel: s.Fuel, MemoryPages: s.MemoryPages, Probe: s.Probe, Log: c.Log})
 	if err != nil {
 		return nil, err
 	}
