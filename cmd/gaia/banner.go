@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -28,6 +29,9 @@ func printBanner(w io.Writer, h *host.Host, file string, took time.Duration) {
 			to = append(to, u.URL)
 		}
 		fmt.Fprintf(w, "  route      %s -> %s   base URL: %s\n", r.Name, strings.Join(to, ", "), baseURL(base, r))
+		if variable := clientVariable(base, r); variable != "" {
+			fmt.Fprintf(w, "             %s\n", variable)
+		}
 	}
 	if h.Config().Gateway.ForwardProxy {
 		fmt.Fprintf(w, "  proxy      %s   try: curl -x %s http://example.com/\n", base, base)
@@ -53,6 +57,36 @@ func printBanner(w io.Writer, h *host.Host, file string, took time.Duration) {
 			fmt.Fprintf(w, "  watching   %s\n", strings.Join(files, ", "))
 		}
 	}
+}
+
+// providers are those whose clients read a base URL from the environment: the route that
+// a standard policy brings along, the host that it leads to, the variable, and what comes
+// after the route's own path.
+var providers = []struct{ route, host, variable, path string }{
+	{"openai", "api.openai.com", "OPENAI_BASE_URL", "/v1"},
+	{"anthropic", "api.anthropic.com", "ANTHROPIC_BASE_URL", ""},
+	{"github", "api.github.com", "GITHUB_API_URL", ""},
+}
+
+// clientVariable is what to export so that the provider's own clients use the route, "" where it
+// is none of those that are known.
+func clientVariable(base string, r control.Route) string {
+	for _, p := range providers {
+		known := r.Name == p.route
+		path := p.path
+		for _, up := range r.Upstreams {
+			if u, err := url.Parse(up.URL); err == nil {
+				known = known || u.Hostname() == p.host
+				if strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), p.path) {
+					path = "" // the route leads there already
+				}
+			}
+		}
+		if known {
+			return p.variable + "=" + strings.TrimSuffix(baseURL(base, r), "/") + path
+		}
+	}
+	return ""
 }
 
 // statusCommand is what to type, with the socket where it is not the default.

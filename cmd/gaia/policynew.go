@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -35,6 +36,10 @@ part of gaia, and a compiled policy needs the compiler of its language only.
 // folderSyntax is what every toolchain takes as a name.
 var folderSyntax = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,63}$`)
 
+// ownRoutes is the line with which a standard policy brings its route along. A copy may
+// not: its routes are the operator's.
+var ownRoutes = regexp.MustCompile(`(?m)^  routes: \{.*\},\n`)
+
 func makePolicy(e env, dir, lang, from string) error {
 	name := filepath.Base(dir)
 	if !folderSyntax.MatchString(name) {
@@ -55,7 +60,12 @@ func makePolicy(e env, dir, lang, from string) error {
 		if err != nil {
 			return err
 		}
-		files[name+".js"] = std
+		files[name+".js"] = ownRoutes.ReplaceAll(std, nil)
+		beside, err := bundle.StdFiles(from)
+		if err != nil {
+			return err
+		}
+		maps.Copy(files, beside)
 		delete(files, bundle.ManifestFile) // it describes another policy
 	}
 	if err := writeFolder(dir, files); err != nil {

@@ -12,7 +12,9 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path"
 	"path/filepath"
+	"regexp"
 	"sort"
 	"strings"
 
@@ -118,6 +120,38 @@ func StdSource(name string) ([]byte, error) {
 			Hint: "standard policies: " + strings.Join(Std(), ", "), Err: fs.ErrNotExist}
 	}
 	return code, nil
+}
+
+// stdImport is a relative import of a standard policy.
+var stdImport = regexp.MustCompile(`(?m)^import [^"]* from "\./([a-z/]+\.js)";$`)
+
+// StdFiles returns the files of the standard policy named std/NAME or NAME that its own
+// source needs beside it, by their paths from it.
+func StdFiles(name string) (map[string][]byte, error) {
+	code, err := StdSource(name)
+	if err != nil {
+		return nil, err
+	}
+	files := map[string][]byte{}
+	return files, stdFiles(files, "", code)
+}
+
+func stdFiles(files map[string][]byte, dir string, code []byte) error {
+	for _, m := range stdImport.FindAllSubmatch(code, -1) {
+		name := path.Join(dir, string(m[1]))
+		if _, known := files[name]; known {
+			continue
+		}
+		text, err := scripts.FS.ReadFile(path.Join("policies", name))
+		if err != nil {
+			return fmt.Errorf("read what a standard policy imports: %w", err)
+		}
+		files[name] = text
+		if err := stdFiles(files, path.Dir(name), text); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func openStd(ctx context.Context, name, std string, s Settings, c Config) (*Policy, error) {

@@ -219,8 +219,8 @@ func fits(h policy.Hook, d *policy.Decision) error {
 			return errors.New("retry answers onResponse, not onRequest")
 		}
 	case policy.HookRoute:
-		if d.Action > policy.ActionAllow && d.Action != policy.ActionRoute {
-			return fmt.Errorf("onRoute answers the name of an upstream, not %s", d.Action)
+		if d.Action > policy.ActionAllow && d.Action != policy.ActionRoute && d.Action != policy.ActionDeny {
+			return fmt.Errorf("onRoute answers the name of an upstream or a denial, not %s", d.Action)
 		}
 	case policy.HookResponse:
 		if d.Action > policy.ActionAllow && d.Action != policy.ActionRetry {

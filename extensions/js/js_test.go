@@ -306,6 +306,7 @@ func TestRouteResponseDone(t *testing.T) {
 			if (req.key === "write") ups[0] = 1;
 			if (req.key === "fn") return route(ups.filter((u) => u.healthy).map((u) => u.name).sort()[0]);
 			if (req.key === "deny") return {status: 429};
+			if (req.key === "delay") return {delay: 5};
 			return ups.find((u) => u.remaining === undefined)?.name;
 		}
 		export function onResponse(req, res) { l.learn(res);
@@ -321,11 +322,15 @@ func TestRouteResponseDone(t *testing.T) {
 			t.Errorf("%q: %q %v", key, d.Upstream, err)
 		}
 	}
-	for key, want := range map[string]string{"arr": `"p50":1000`, "write": "upstreams is read-only", "deny": "onRoute answers the name"} {
+	for key, want := range map[string]string{"arr": `"p50":1000`, "write": "upstreams is read-only", "delay": "onRoute answers the name"} {
 		r.Key, d = key, policy.Decision{}
 		if err := w.OnRoute(r, ups, &d); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", key, err)
 		}
+	}
+	r.Key, d = "deny", policy.Decision{}
+	if err := w.OnRoute(r, ups, &d); err != nil || d.Action != policy.ActionDeny || d.Status != 429 {
+		t.Errorf("deny: %+v %v", d, err)
 	}
 	r = request()
 	for status, want := range map[int]string{503: "retry", 200: "none", 2: "none"} {

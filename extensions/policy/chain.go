@@ -84,8 +84,9 @@ func (c *Chain) OnRequest(r *Request, d *Decision, s *Scratch) {
 	}
 }
 
-// OnRoute asks for an upstream; the first that names one decides. It returns the
-// member that did, so that the asker can report an upstream that does not exist.
+// OnRoute asks for an upstream; the first that names one, or denies, decides. It
+// returns the member that did, so that the asker can report an upstream that does not
+// exist. d.Action is ActionDeny for a denial.
 func (c *Chain) OnRoute(r *Request, upstreams []Upstream, d *Decision, s *Scratch) *Member {
 	if c == nil || !c.hooks.Has(HookRoute) {
 		return nil
@@ -96,7 +97,12 @@ func (c *Chain) OnRoute(r *Request, upstreams []Upstream, d *Decision, s *Scratc
 		}
 		s.d.Reset()
 		m.ask(HookRoute, r.Now, &s.d, func(p Policy, d *Decision) error { return p.OnRoute(r, upstreams, d) })
-		if s.d.Upstream != "" {
+		switch {
+		case s.d.Action == ActionDeny:
+			s.d.Policy = m.Name()
+			merge(r, d, &s.d)
+			return m
+		case s.d.Upstream != "":
 			d.Upstream, d.Policy = s.d.Upstream, m.Name()
 			return m
 		}

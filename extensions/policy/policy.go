@@ -87,7 +87,7 @@ type Policy interface {
 	// Hooks says which hooks are worth calling.
 	Hooks() Hooks
 	OnRequest(req *Request, d *Decision) error
-	// OnRoute chooses among upstreams by setting d.Upstream.
+	// OnRoute chooses among upstreams by setting d.Upstream, or denies.
 	OnRoute(req *Request, upstreams []Upstream, d *Decision) error
 	// OnResponse sees an answer at its headers and may set ActionRetry.
 	OnResponse(req *Request, res *Response, d *Decision) error

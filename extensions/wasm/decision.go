@@ -145,7 +145,7 @@ func (g *guest) suits(hook policy.Hook, d *policy.Decision) (policy.FaultKind, e
 	case policy.HookRequest:
 		ok = d.Action != policy.ActionRetry
 	case policy.HookRoute:
-		ok = ok || d.Action == policy.ActionRoute
+		ok = ok || d.Action == policy.ActionRoute || d.Action == policy.ActionDeny
 	case policy.HookResponse:
 		ok = ok || d.Action == policy.ActionRetry
 	}

@@ -6,11 +6,12 @@
 //
 // Parameters: order (list of upstream names), rest ("10s").
 //   gaia run std/failover -c gaia.yaml     (a route with several upstreams)
-import { params, retry, state } from "gaia";
+import { retry, state } from "gaia";
+import { duration, read, texts } from "./lib/params.js";
 
 export const options = { match: { subsystem: "api" } };
 
-const { order = [], rest = "10s" } = params;
+const { order, rest } = read({ order: texts([]), rest: duration("10s", 1) });
 
 const failedAt = (req, name) => state.get(`${req.key}/${name}`) ?? 0;
 

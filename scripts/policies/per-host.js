@@ -6,12 +6,13 @@
 //
 // Parameters: rate (10), per ("1s"), burst (twice the rate), maxWait ("2s").
 //   gaia run std/per-host --set policies.per-host.params.rate=5
-import { limiter, params } from "gaia";
+import { limiter } from "gaia";
+import { count, duration, positive, read } from "./lib/params.js";
 
 export const options = { match: { subsystem: "api" } };
 
-const { rate = 10, per = "1s", burst = 2 * rate, maxWait = "2s" } = params;
-const perHost = limiter.tokenBucket("per-host", { rate, per, burst, maxWait });
+const { rate, per, burst, maxWait } = read({ rate: positive(10), per: duration("1s", 1), burst: count(), maxWait: duration("2s") });
+const perHost = limiter.tokenBucket("per-host", { rate, per, burst: burst ?? Math.ceil(2 * rate), maxWait });
 
 export function onRequest() {
   return perHost.admit();

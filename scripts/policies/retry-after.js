@@ -7,11 +7,12 @@
 //
 // Parameters: maxWait ("60s"): callers that would wait longer get a 429 at once.
 //   gaia run std/retry-after --route api=https://api.example.com
-import { limiter, params } from "gaia";
+import { limiter } from "gaia";
+import { duration, read } from "./lib/params.js";
 
 export const options = { match: { subsystem: "api" } };
 
-const { maxWait = "60s" } = params;
+const { maxWait } = read({ maxWait: duration("60s") });
 const upstream = limiter.upstream("upstream", { maxWait });
 
 export function onRequest() {

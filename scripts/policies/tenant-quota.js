@@ -6,11 +6,12 @@
 // Parameters: rpm (60), burst (a sixth of rpm, at least 1), maxWait (0: deny at once),
 // tenants: {NAME: rpm} for those with another quota.
 //   gaia run std/tenant-quota --set policies.tenant-quota.params.rpm=600
-import { counter, limiter, params } from "gaia";
+import { counter, limiter } from "gaia";
+import { count, duration, positive, positives, read } from "./lib/params.js";
 
 export const options = { match: { subsystem: "api" } };
 
-const { rpm = 60, burst, maxWait = 0, tenants = {} } = params;
+const { rpm, burst, maxWait, tenants } = read({ rpm: positive(60), burst: count(), maxWait: duration(0), tenants: positives() });
 
 const share = (name, rate, size) =>
   limiter.tokenBucket(name, { rate, per: "1m", burst: size ?? Math.max(1, Math.ceil(rate / 6)), maxWait });

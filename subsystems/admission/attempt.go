@@ -83,7 +83,10 @@ func (c *Core) ask(now int64, op *Op) {
 	}
 	c.fillRemaining(now, op)
 	op.answer.Reset()
-	if m := chain.OnRoute(&op.Req, op.view, &op.answer, &op.scratch); m != nil {
+	m := chain.OnRoute(&op.Req, op.view, &op.answer, &op.scratch)
+	if d, a := &op.Decision, &op.answer; a.Action == policy.ActionDeny {
+		d.Action, d.Status, d.RetryAfter, d.Reason, d.Limit, d.Policy = a.Action, a.Status, a.RetryAfter, a.Reason, a.Limit, a.Policy
+	} else if m != nil {
 		c.named(op, chain, op.answer.Upstream, m.Name(), policy.HookRoute)
 	}
 }

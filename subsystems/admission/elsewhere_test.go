@@ -163,3 +163,21 @@ func TestRouteHookSeesWhatFailedBefore(t *testing.T) {
 		t.Errorf("%v at %d, seen %v", v, op.Upstream(), seen)
 	}
 }
+
+// The route hook may find that no upstream can take the operation: its denial is one
+// like any other.
+func TestRouteHookDenies(t *testing.T) {
+	p := &testPolicy{onRoute: func(_ *policy.Request, _ []policy.Upstream, d *policy.Decision) error {
+		d.Action, d.Status, d.RetryAfter, d.Reason = policy.ActionDeny, 429, 3*time.Second, "all keys are spent"
+		return nil
+	}}
+	r := newRig(t, nil, p)
+	op := r.op("k")
+	op.Group = group(t, "a", "b")
+	r.begin(op, Denied)
+	r.denied(op, KindPolicy, 429)
+	if op.Denial.Reason != "all keys are spent" || op.Denial.RetryAfter != 3*time.Second {
+		t.Errorf("%+v", op.Denial)
+	}
+	op.Free()
+}
