@@ -29,8 +29,9 @@ const (
 // The bundle is the body of a function of these names, so that it leaves nothing in the
 // global object. goja looks for the source map in the line before a closing "})".
 const (
-	bundleHead = "(function(module,exports,__gaia){"
+	bundleHead = "(function(module,exports," + bundleWord + "){"
 	bundleTail = "})"
+	bundleWord = "__gaia" // makes the words of "gaia"
 )
 
 // Bundle is a policy in one piece.
@@ -171,7 +172,12 @@ type bundler struct {
 }
 
 func (b *bundler) options() api.BuildOptions {
+	shaking := api.TreeShakingDefault
+	if b.src.whole {
+		shaking = api.TreeShakingFalse
+	}
 	return api.BuildOptions{
+		TreeShaking:       shaking,
 		EntryPoints:       []string{b.src.entry()},
 		Outfile:           "policy.js",
 		Bundle:            true,

@@ -25,7 +25,7 @@ func Evaluate(ctx context.Context, src Source, c Config, export string) ([]byte,
 	if err != nil {
 		return nil, err
 	}
-	prog, err := compile(src, &b)
+	prog, err := compile(src, &b, nil)
 	if err != nil {
 		return nil, err
 	}

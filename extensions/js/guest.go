@@ -77,7 +77,11 @@ func newGuest(p *Policy) (*guest, error) {
 		refType: refTypeOf(), bytesType: reflect.TypeFor[[]byte]()}
 	g.watch = p.dog.add(rt)
 	rt.SetMaxCallStackSize(maxCalls)
-	rt.SetTimeSource(func() time.Time { return time.Unix(0, g.call.Now()) })
+	now := p.clock
+	if now == nil {
+		now = g.call.Now
+	}
+	rt.SetTimeSource(func() time.Time { return time.Unix(0, now()) })
 	if p.rand != nil {
 		rt.SetRandSource(goja.RandSource(p.rand))
 	}
@@ -118,7 +122,11 @@ func (g *guest) load() {
 	}
 	module, exports := g.rt.NewObject(), g.rt.NewObject()
 	g.must(module.Set("exports", exports))
-	_, err = fn(goja.Undefined(), module, exports, g.rt.ToValue(g.word))
+	word := g.word
+	if g.policy.program.marks != nil {
+		word = g.covered
+	}
+	_, err = fn(goja.Undefined(), module, exports, g.rt.ToValue(word))
 	throw(err)
 	exports = module.Get("exports").ToObject(g.rt)
 	switch {

@@ -7,9 +7,11 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/dop251/goja"
 	"github.com/dop251/goja/ast"
+	"github.com/dop251/goja/file"
 	"github.com/dop251/goja/parser"
 	"github.com/go-sourcemap/sourcemap"
 
@@ -24,10 +26,11 @@ type program struct {
 	code   *goja.Program
 	bundle *Bundle
 	names  map[string]string // as goja names a source: as the user does
+	marks  []*atomic.Bool    // of statements, where they are counted
 }
 
-// compile parses and compiles a bundle.
-func compile(src Source, b *Bundle) (*program, error) {
+// compile parses and compiles a bundle. Where cover is not nil, what runs of it is told there.
+func compile(src Source, b *Bundle, cover *Coverage) (*program, error) {
 	p := &program{bundle: b, names: map[string]string{}}
 	scriptMap, err := p.nameSources(src)
 	if err != nil {
@@ -37,6 +40,9 @@ func compile(src Source, b *Bundle) (*program, error) {
 	tree, err := parser.ParseFile(nil, p.scriptName(src), code, 0, parser.WithSourceMapLoader(func(string) ([]byte, error) { return scriptMap, nil }))
 	if err != nil {
 		return nil, p.syntaxError(src, err)
+	}
+	if cover != nil {
+		p.instrument(tree, cover)
 	}
 	if p.code, err = compileTree(tree); err != nil {
 		return nil, p.syntaxError(src, err)
@@ -109,9 +115,13 @@ func (p place) String() string {
 
 // at returns the place of a stack frame, false for native code and for gaia's own words.
 func (p *program) at(f *goja.StackFrame) (place, bool) {
-	pos := f.Position()
+	return p.placeOf(f.Position())
+}
+
+// placeOf is at for a position as goja tells it.
+func (p *program) placeOf(pos file.Position) (place, bool) {
 	shown, ok := p.names[pos.Filename]
-	if !ok || strings.HasPrefix(shown, nsWords+":") || pos.Line < 1 {
+	if !ok || strings.HasPrefix(shown, nsWords+":") || strings.HasPrefix(shown, nsModule+":") || pos.Line < 1 {
 		return place{}, false
 	}
 	return place{file: shown, line: pos.Line, col: byteCol(p.sourceLine(shown, pos.Line), pos.Column)}, true

@@ -49,6 +49,8 @@ type Config struct {
 	// At names the object among the exports that holds the hooks, by its keys; nil: the
 	// exports themselves. Other keys of that object are somebody else's.
 	At []string
+	// Cover is told which statements ran; nil: nothing is counted, which is faster.
+	Cover *Coverage
 }
 
 // Policy is an opened policy. It is safe for concurrent use; who opened it closes it.
@@ -65,6 +67,8 @@ type Policy struct {
 	at      []string // where the hooks are
 	plain   bool     // no policy: nothing is collected from the exports
 	log     *slog.Logger
+	clock   func() int64                               // of a script; nil: that of the call
+	host    func(*guest, goja.FunctionCall) goja.Value // of a script
 
 	dog    *watchdog
 	ticks  uint64 // of the watchdog, in the budget
@@ -82,11 +86,12 @@ func Open(ctx context.Context, src Source, c Config) (*Policy, error) {
 	if src.Path == "" {
 		src.Path = src.Name + ".js"
 	}
+	src.whole = c.Cover != nil
 	b, err := BundleSource(src)
 	if err != nil {
 		return nil, err
 	}
-	prog, err := compile(src, &b)
+	prog, err := compile(src, &b, c.Cover)
 	if err != nil {
 		return nil, err
 	}

@@ -39,6 +39,8 @@ type Source struct {
 	// Modules are further modules by the name that they are imported by, which begins
 	// with "gaia/": their JavaScript. nil: there are none.
 	Modules map[string]string
+
+	whole bool // keep what nothing uses
 }
 
 // read returns the text of a file of the policy, at most maxSource bytes of it.

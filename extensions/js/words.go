@@ -78,6 +78,10 @@ func (g *guest) word(fc goja.FunctionCall) goja.Value {
 		return g.frozen(env)
 	case "log":
 		return g.object(g.logWords())
+	case hostWord:
+		if host := g.policy.host; host != nil {
+			return g.named(name, func(fc goja.FunctionCall) goja.Value { return host(g, fc) })
+		}
 	}
 	panic(g.typeError("there is no word %s", quote(name)))
 }
