@@ -166,7 +166,7 @@ func (s *session) write(list []block) {
 		return fmt.Sprintf("block-%d.%s", i, b.lang)
 	}
 	for i, b := range list {
-		if b.kind == "policy" || b.kind == "config" {
+		if b.kind == "policy" || b.kind == "config" || b.kind == "test" {
 			if err := os.WriteFile(filepath.Join(s.dir, named(i, b)), []byte(s.stand.Replace(b.text)), 0o644); err != nil {
 				s.t.Fatal(err)
 			}

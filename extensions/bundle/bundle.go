@@ -45,6 +45,8 @@ type Config struct {
 	Log    *slog.Logger                     // nil: discarded
 	// Rand is Math.random of JavaScript guests, see js.Config; nil: truly random.
 	Rand func() float64
+	// Cover is told which statements of JavaScript policies ran; nil: nothing is counted.
+	Cover *js.Coverage
 }
 
 // Settings are the operator's for one policy. Zero fields leave what the policy
@@ -174,7 +176,7 @@ func (s Settings) scope(name string, local bool, c Config) *natives.Scope {
 
 func openJS(ctx context.Context, src js.Source, use string, s Settings, c Config) (*Policy, error) {
 	p, err := js.Open(ctx, src, js.Config{Scope: s.scope(src.Name, true, c), Override: s.Options, Instances: s.Instances,
-		Standard: strings.HasPrefix(use, StdPrefix), Rand: c.Rand, Log: c.Log})
+		Standard: strings.HasPrefix(use, StdPrefix), Rand: c.Rand, Log: c.Log, Cover: c.Cover})
 	if err != nil {
 		return nil, err
 	}

@@ -153,7 +153,9 @@ func (c *coverer) expression(b *ast.ExpressionBody) {
 }
 
 func (c *coverer) call(s ast.Statement) ast.Expression {
-	switch s.(type) {
+	switch s := s.(type) {
+	case *ast.IfStatement: // whose own place goja's parser does not keep
+		return c.mark(s.Test.Idx0())
 	case *ast.FunctionDeclaration, *ast.BlockStatement, *ast.EmptyStatement, *ast.LabelledStatement, *ast.CaseStatement, *ast.CatchStatement:
 		return nil
 	}

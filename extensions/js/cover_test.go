@@ -2,6 +2,7 @@ package js
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"testing"
 
@@ -62,7 +63,7 @@ func TestCoverageNamesWhatDidNotRun(t *testing.T) {
 	}
 	_ = ask("GET", "/no")
 	err = ask("PUT", "/")
-	if f, ok := err.(*policy.Fault); !ok || f.Where != "c.js:14:13" {
+	if f := new(policy.Fault); !errors.As(err, &f) || f.Where != "c.js:14:13" {
 		t.Errorf("the place of a fault moved: %v", err)
 	}
 	f := cover.Files()[0]

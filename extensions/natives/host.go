@@ -98,6 +98,9 @@ func (h *Host) store(name string) *state.Store {
 	return h.storeLocked(name)
 }
 
+// State is the state of one policy, or of all under the name "shared".
+func (h *Host) State(policy string) *state.Store { return h.store(policy) }
+
 func (h *Host) storeLocked(name string) *state.Store {
 	s := h.stores[name]
 	if s == nil {

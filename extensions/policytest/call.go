@@ -23,6 +23,8 @@ type Answer struct {
 	Priority   *int              `json:"priority,omitempty"`
 	Headers    map[string]string `json:"headers,omitempty"`
 	Limit      *Level            `json:"limit,omitempty"`
+	Wait       float64           `json:"wait,omitempty"`    // in tests: of the decision and of all that was taken, the longest
+	Unasked    bool              `json:"unasked,omitempty"` // in tests: options.match leaves the request out
 	Explain    *Explanation      `json:"explain,omitempty"`
 }
 
@@ -82,23 +84,41 @@ func Call(p policy.Policy, h policy.Hook, in *Input, overlay *natives.Overlay) (
 	led := &ledger{}
 	in.Request.Dry, in.Request.Ledger = overlay, led
 	var d policy.Decision
-	var err error
-	switch h {
-	case policy.HookRequest:
-		err = p.OnRequest(&in.Request, &d)
-	case policy.HookRoute:
-		err = p.OnRoute(&in.Request, in.Upstreams, &d)
-	case policy.HookResponse:
-		err = p.OnResponse(&in.Request, &in.Response, &d)
-	case policy.HookDone:
-		err = p.OnDone(&in.Request, &in.Response)
-	case policy.HookTick:
-		err = p.OnTick(&policy.Tick{Now: in.Request.Now, Dry: overlay, Metrics: func(string) map[string]float64 { return nil }})
-	}
-	if err != nil {
+	if err := askHook(p, h, in, &d, overlay); err != nil {
 		return nil, err
 	}
 	return newAnswer(p.Name(), &d, led.entries, in.Request.Now), nil
+}
+
+// Live asks one hook of p as in production: what it takes and writes stays in the host of its scope.
+func Live(p policy.Policy, h policy.Hook, in *Input) (*Answer, error) {
+	if !p.Hooks().Has(h) {
+		return nil, fmt.Errorf("%s has no %s (it has %v)", p.Name(), h, p.Hooks().Names())
+	}
+	led := &ledger{}
+	in.Request.Ledger = led
+	var d policy.Decision
+	if err := askHook(p, h, in, &d, nil); err != nil {
+		return nil, err
+	}
+	return newAnswer(p.Name(), &d, led.entries, in.Request.Now), nil
+}
+
+// askHook calls the hook h of p about in; a nil dry is live.
+func askHook(p policy.Policy, h policy.Hook, in *Input, d *policy.Decision, dry any) error {
+	switch h {
+	case policy.HookRequest:
+		return p.OnRequest(&in.Request, d)
+	case policy.HookRoute:
+		return p.OnRoute(&in.Request, in.Upstreams, d)
+	case policy.HookResponse:
+		return p.OnResponse(&in.Request, &in.Response, d)
+	case policy.HookDone:
+		return p.OnDone(&in.Request, &in.Response)
+	case policy.HookTick:
+		return p.OnTick(&policy.Tick{Now: in.Request.Now, Dry: dry, Metrics: func(string) map[string]float64 { return nil }})
+	}
+	return fmt.Errorf("no such hook: %d", h)
 }
 
 func newAnswer(name string, d *policy.Decision, entries []policy.Entry, now int64) *Answer {

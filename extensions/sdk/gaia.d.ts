@@ -427,5 +427,124 @@ declare module "gaia" {
   export const log: Log;
 }
 
+/** Tests of policies: NAME.test.js and NAME.test.ts files, run by `gaia policy test`. Time in them is virtual. */
+declare module "gaia/test" {
+  import type { Duration, Request, Response, Stats, Upstream } from "gaia";
+
+  /** A case. All that fails in it is shown; it needs one expectation at least, and is synchronous. */
+  export const test: {
+    (name: string, run: () => void): void;
+    /** A case that is named and does not run. */
+    skip(name: string, run?: () => void): void;
+  };
+
+  /** A request; what is left out is a GET of "/" without a host. The key is the host unless told. */
+  export type RequestInit = Partial<Omit<Request, "header" | "body" | "stats">> & {
+    stats?: Partial<Stats>;
+    headers?: Record<string, string>;
+    /** JSON scalars that options.body would find. */
+    body?: Record<string, string | number | boolean>;
+  };
+  /** An answer; what is left out is a 200. */
+  export type ResponseInit = Partial<Omit<Response, "header" | "body" | "retryAfter" | "duration">> & {
+    retryAfter?: Duration;
+    duration?: Duration;
+    headers?: Record<string, string>;
+    body?: Record<string, string | number | boolean>;
+  };
+
+  /** One take, or one refusal. */
+  export interface Taken {
+    /** "POLICY/NAME" or "shared/NAME". */
+    readonly name: string;
+    readonly key: string;
+    readonly cost: number;
+    readonly ok: boolean;
+    /** In milliseconds: the action must wait so long; refused: when to come back. */
+    readonly wait: number;
+    readonly limit: number;
+    /** -1 where it is not known. */
+    readonly remaining: number;
+  }
+
+  /** What a hook decided. */
+  export interface Outcome {
+    readonly action: "none" | "allow" | "deny" | "delay" | "route" | "retry";
+    /** False for a denial. */
+    readonly ok: boolean;
+    /** False where options.match leaves the request out: the policy was not asked. */
+    readonly asked: boolean;
+    /** Milliseconds: the longest of what the decision says and what limiters took. */
+    readonly wait: number;
+    readonly status: number | undefined;
+    readonly reason: string | undefined;
+    /** In milliseconds. */
+    readonly retryAfter: number | undefined;
+    readonly key: string | undefined;
+    readonly upstream: string | undefined;
+    readonly timeout: number | undefined;
+    readonly cost: number | undefined;
+    readonly priority: number | undefined;
+    readonly headers: Readonly<Record<string, string>> | undefined;
+    readonly limit: { readonly name: string; readonly key: string; readonly limit: number; readonly remaining: number; readonly reset: number } | undefined;
+    readonly ledger: readonly Taken[];
+  }
+
+  /**
+   * A policy with limiters and state of its own. Hooks with an equal request belong to one attempt: what a denial took is
+   * given back, and onDone releases what lasts as long as the attempt. A hook that fails throws.
+   */
+  export interface PolicyUnderTest {
+    onRequest(req?: RequestInit): Outcome;
+    onRoute(req?: RequestInit, upstreams?: readonly (string | (Partial<Upstream> & { name: string }))[]): Outcome;
+    onResponse(req?: RequestInit, res?: ResponseInit): Outcome;
+    onDone(req?: RequestInit, res?: ResponseInit): void;
+    onTick(): void;
+    /** The level of a limiter by the name it was declared with; times in milliseconds. Takes nothing. */
+    level(limiter: string, key?: string, cost?: number): { readonly ok: boolean; readonly limit: number; readonly remaining: number; readonly retryAfter: number; readonly reset: number };
+    /** What the state holds under a key; undefined where there is nothing. */
+    state(key: string): any;
+    /** A counter or gauge of the policy's own. */
+    value(name: string): number | undefined;
+  }
+
+  export interface Setup {
+    params?: Record<string, unknown>;
+    /** The environment, all of it granted. */
+    env?: Record<string, string>;
+  }
+
+  /** Opens a policy for this case: a file beside the test, "std/NAME", or the one of the test's own name. */
+  export function policy(file: string, setup?: Setup): PolicyUnderTest;
+  export function policy(setup?: Setup): PolicyUnderTest;
+
+  /** Moves the clock of the case; onTick runs at every second it passes. Gives the new time. */
+  export function advance(time: Duration): number;
+  /** Milliseconds since 1970; a case begins on a Saturday at midnight. */
+  export function now(): number;
+
+  export interface Expectation {
+    /** The same value. */
+    toBe(want: unknown): void;
+    /** Equal in all its parts. */
+    toEqual(want: unknown): void;
+    /** Has all that want names; a text contains it, or matches the pattern. */
+    toMatch(want: unknown): void;
+    toBeGreaterThan(n: number): void;
+    toBeLessThan(n: number): void;
+    /** Of a function: that it throws, with such a message. */
+    toThrow(message?: string | RegExp): void;
+    /** Of an outcome: it goes, at once. */
+    toAllow(): void;
+    /** It goes after a wait, or after this one. */
+    toWait(time?: Duration): void;
+    toDeny(status?: number): void;
+    /** It goes to this upstream. */
+    toRoute(upstream: string): void;
+    toRetry(time?: Duration): void;
+  }
+  export function expect(got: unknown): Expectation & { readonly not: Expectation };
+}
+
 /** The same as `log` of "gaia". */
 declare const console: import("gaia").Log;

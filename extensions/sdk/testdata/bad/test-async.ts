@@ -1,0 +1,3 @@
+import { policy, test } from "gaia/test";
+
+test("no such hook", () => { policy().onReqest(); }); // error
