@@ -60,13 +60,13 @@ func (g *group) try() *seat {
 }
 
 // wait returns a free seat, or nil when stop closes, or after so long in which no hook
-// ended well. A wait of 0 has no end.
+// ended well, though the process had the processor for as long. A wait of 0 has no end.
 func (g *group) wait(d time.Duration, stop <-chan struct{}) *seat {
 	g.waiters.Add(1)
 	defer g.waiters.Add(-1)
 	var over <-chan time.Time
 	var t *time.Timer
-	turns, until := g.turns.Load(), time.Now().Add(waitMost)
+	turns, until, cpu := g.turns.Load(), time.Now().Add(waitMost), processTime()
 	if d > 0 {
 		t = time.NewTimer(d)
 		defer t.Stop()
@@ -80,11 +80,11 @@ func (g *group) wait(d time.Duration, stop <-chan struct{}) *seat {
 		select {
 		case <-g.freed:
 		case <-over:
-			now := g.turns.Load()
-			if now == turns || time.Now().After(until) {
+			now, used := g.turns.Load(), processTime()
+			if now == turns && used-cpu >= d || time.Now().After(until) {
 				return g.try()
 			}
-			turns = now
+			turns, cpu = now, used
 			t.Reset(d)
 		case <-stop:
 			return nil

@@ -6,6 +6,7 @@ import (
 	"runtime/metrics"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/dop251/goja"
@@ -33,8 +34,9 @@ const (
 const parkAfter = 64
 
 // watchdog interrupts guests that run past a deadline. It counts deadlines in its own
-// ticks, not in wall time: on a starved machine it can only fire late, never on a hook
-// that had no chance to run. It sleeps while nothing runs.
+// ticks, not in wall time, and fires only where the process had the processor for as
+// long, and once more after everything else that waits for one: on a starved machine it
+// fires late, but not on a hook that had no chance to run. It sleeps while nothing runs.
 type watchdog struct {
 	tick   time.Duration
 	now    atomic.Uint64
@@ -57,9 +59,12 @@ type watch struct {
 	cut      atomic.Bool // read by capped built-ins, which an interrupt does not stop
 
 	why error // set before the deadline says fired
-	// Of the watchdog's goroutine: the run it sees and the heap when it first saw it.
-	seen uint64
-	heap uint64
+	// Of the watchdog's goroutine: the run it sees, and the tick, the heap and the
+	// processor time of the process when it first saw it.
+	seen  uint64
+	since uint64
+	heap  uint64
+	cpu   time.Duration
 }
 
 func newWatchdog(tick time.Duration) *watchdog {
@@ -179,30 +184,50 @@ func (w *watchdog) busy() bool {
 
 // scan looks at every guest once and reports whether one runs.
 func (w *watchdog) scan(now uint64, sample []metrics.Sample) (busy bool) {
-	read := false
+	read, cpu := false, time.Duration(0)
 	for _, e := range *w.watches.Load() {
 		d := e.deadline.Load()
 		if d == watchIdle || d >= watchFiring {
 			continue
 		}
 		busy = true
-		if d < now {
-			e.fire(d, errBudget)
-			continue
-		}
 		if !read {
 			metrics.Read(sample)
-			read = true
+			read, cpu = true, processTime()
 		}
 		heap := sample[0].Value.Uint64()
+		if e.seen != d {
+			e.seen, e.since, e.heap, e.cpu = d, now, heap, cpu
+		}
 		switch {
-		case e.seen != d || heap < e.heap:
-			e.seen, e.heap = d, heap
+		case d < now:
+			if cpu-e.cpu >= time.Duration(d-min(d, e.since))*w.tick && w.still(e, d) {
+				e.fire(d, errBudget)
+			}
+		case heap < e.heap:
+			e.heap = heap
 		case heap-e.heap > maxGrowth:
 			e.fire(d, errMemory)
 		}
 	}
 	return busy
+}
+
+// still reports whether the run goes on after all that waits for a processor had one: a
+// hook may have been put aside in the middle, behind a thousand callers.
+func (w *watchdog) still(e *watch, d uint64) bool {
+	runtime.Gosched()
+	return e.deadline.Load() == d
+}
+
+// processTime is the processor time that the process has used, all threads together;
+// the time of day where it cannot be told.
+func processTime() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return time.Duration(time.Now().UnixNano())
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func (e *watch) fire(d uint64, why error) {
