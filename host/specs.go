@@ -91,9 +91,14 @@ func sortedPolicies(cfg *config.Config) []string {
 func settings(p config.Policy) bundle.Settings {
 	return bundle.Settings{
 		Options: policy.Options{Match: matchOf(p.Match), Isolation: policy.Isolation(p.Isolation), Budget: p.Budget.Std(), OnFailure: policy.Failure(p.OnFailure)},
-		Grants:  natives.Grants{SharedState: p.Grants.SharedState, SharedLimiters: p.Grants.SharedLimiters, Env: p.Grants.Env},
+		Grants:  grantsOf(p.Grants),
 		Params:  config.RevealParams(p.Params), Instances: p.Instances, Fuel: p.Fuel, MemoryPages: uint32(p.MemoryPages),
 	}
+}
+
+func grantsOf(g config.Grants) natives.Grants {
+	return natives.Grants{State: g.State, Limiters: g.Limiters, SharedState: g.SharedState, SharedLimiters: g.SharedLimiters,
+		Env: g.Env, Headers: g.Headers, LogRate: g.LogRate}
 }
 
 // matchOf is the list of objects that policy.ParseMatch reads; nil for none.

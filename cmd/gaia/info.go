@@ -42,10 +42,20 @@ func printInfo(w io.Writer, i *bundle.Info) {
 	fmt.Fprintf(w, "  isolation   %s\n", i.Options.Isolation)
 	fmt.Fprintf(w, "  budget      %s\n", i.Options.Budget)
 	fmt.Fprintf(w, "  on failure  %s\n", i.Options.OnFailure)
+	if len(i.Asks) > 0 {
+		fmt.Fprintf(w, "  asks for    %s\n", strings.Join(i.Asks, ", "))
+	}
 	if i.Options.Match != nil {
 		fmt.Fprintf(w, "  match       %v\n", i.Options.Match)
 	}
 	printManifest(w, i.Manifest)
+	printInterface(w, i)
+	if i.Grant != "" {
+		fmt.Fprintf(w, "\nA module that is no local file needs in the configuration:\n%s", i.Grant)
+	}
+}
+
+func printInterface(w io.Writer, i *bundle.Info) {
 	if i.Wasm == nil {
 		return
 	}

@@ -161,11 +161,14 @@ func newPolicyInspect(e env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			p, err := off.open(cmd.Context(), wallClock(), args[0], bundle.Settings{Probe: true})
+			p, err := off.open(cmd.Context(), wallClock(), args[0], bundle.Settings{Probe: true, Survey: true})
 			if err != nil {
 				return err
 			}
 			defer func() { _ = p.Close() }()
+			if info.Asks = p.Asked.Names(); len(info.Asks) > 0 {
+				info.Grant = p.Asked.YAML(p.Name())
+			}
 			info.Name, info.Digest, info.Hooks = p.Name(), p.Digest, p.Hooks().Names()
 			info.Options = optionsOf(p.Options)
 			if o.format == "json" {

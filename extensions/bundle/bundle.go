@@ -59,6 +59,9 @@ type Settings struct {
 	Fuel        int64  // Wasm: units a hook
 	MemoryPages uint32 // Wasm: of 64 KiB
 	Probe       bool   // Wasm: load without parameters, to look at it only
+	// Foreign takes the policy for one that is no local file: all that it uses needs a
+	// grant. Survey refuses nothing and only finds out what would need one.
+	Foreign, Survey bool
 }
 
 // Policy is an opened policy with what the host needs to know of it.
@@ -70,7 +73,10 @@ type Policy struct {
 	Options policy.Options
 	Files   []string     // on disk, for a watcher
 	Match   policy.Match // of Options
-	Guests  func() (idle, total int)
+	// Asked is what the policy declares and was seen to use. Of a local file without
+	// Settings.Survey it is what it declares.
+	Asked  policy.Grants
+	Guests func() (idle, total int)
 }
 
 // Open opens use, a path to a .js, .mjs, .ts or .wasm file or std/NAME, under a
@@ -170,17 +176,14 @@ func openStd(ctx context.Context, name, std string, s Settings, c Config) (*Poli
 	return p, nil
 }
 
-func (s Settings) scope(name string, local bool, c Config) *natives.Scope {
-	return c.Tx.Scope(natives.ScopeConfig{Policy: name, Local: local, Grants: s.Grants, Params: s.Params, Getenv: c.Getenv})
-}
-
 func openJS(ctx context.Context, src js.Source, use string, s Settings, c Config) (*Policy, error) {
-	p, err := js.Open(ctx, src, js.Config{Scope: s.scope(src.Name, true, c), Override: s.Options, Instances: s.Instances,
+	g := s.gate(src.Name, use, c)
+	p, err := js.Open(ctx, src, js.Config{Scope: g.scope, Override: s.Options, Instances: s.Instances,
 		Standard: strings.HasPrefix(use, StdPrefix), Rand: c.Rand, Log: c.Log, Cover: c.Cover})
 	if err != nil {
-		return nil, err
+		return nil, g.explain(err, func(s Settings) (*Policy, error) { return openJS(ctx, src, use, s, c) })
 	}
-	return wrap(&Policy{Policy: p, Engine: EngineJS, Use: use, Digest: p.Digest(), Options: p.Options(), Files: p.Files(), Guests: p.Guests})
+	return g.admit(wrap(&Policy{Policy: p, Engine: EngineJS, Use: use, Digest: p.Digest(), Options: p.Options(), Files: p.Files(), Guests: p.Guests}))
 }
 
 func openWasm(ctx context.Context, name, use string, s Settings, c Config) (*Policy, error) {
@@ -194,12 +197,16 @@ func openWasm(ctx context.Context, name, use string, s Settings, c Config) (*Pol
 		}
 	}
 	src := wasm.Source{Name: NameOf(name, use), Path: use, Code: code}
-	p, err := c.Wasm.Open(ctx, src, wasm.Config{Scope: s.scope(src.Name, true, c), Override: s.Options, Instances: s.Instances,
-		Fuel: s.Fuel, MemoryPages: s.MemoryPages, Probe: s.Probe, Log: c.Log})
-	if err != nil {
+	g := s.gate(src.Name, use, c)
+	if err := g.checkImports(code); err != nil {
 		return nil, err
 	}
-	return wrap(&Policy{Policy: p, Engine: EngineWasm, Use: use, Digest: p.Digest(), Options: p.Options(), Files: []string{use}, Guests: p.Guests})
+	p, err := c.Wasm.Open(ctx, src, wasm.Config{Scope: g.scope, Override: s.Options, Instances: s.Instances,
+		Fuel: s.Fuel, MemoryPages: s.MemoryPages, Probe: s.Probe, Log: c.Log})
+	if err != nil {
+		return nil, g.explain(err, func(s Settings) (*Policy, error) { return openWasm(ctx, name, use, s, c) })
+	}
+	return g.admit(wrap(&Policy{Policy: p, Engine: EngineWasm, Use: use, Digest: p.Digest(), Options: p.Options(), Files: []string{use}, Guests: p.Guests}))
 }
 
 // maxModule bounds the file that is read into memory.

@@ -25,7 +25,11 @@ type Info struct {
 	Options InfoOptions `json:"options"`
 	// Manifest is what the author says of it; nil where there is none.
 	Manifest *InfoManifest `json:"manifest,omitempty"`
-	Wasm     *wasm.Info    `json:"wasm,omitempty"`
+	// Asks lists what the policy declares and was seen to use, which a module that is no
+	// local file must be granted; Grant is the YAML that grants it, "" for nothing.
+	Asks  []string   `json:"asks"`
+	Grant string     `json:"grant,omitempty"`
+	Wasm  *wasm.Info `json:"wasm,omitempty"`
 }
 
 // InfoManifest are the facts of a manifest that are shown as they are.

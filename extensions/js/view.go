@@ -299,6 +299,20 @@ func (v *tickView) Get(key string) goja.Value {
 	return v.g.numbers(numbers)
 }
 
+// envView is the environment of a policy that is no local file: a variable that is
+// read and not granted is noted.
+type envView struct{ readOnly }
+
+func (v *envView) Get(key string) goja.Value {
+	if key == "" || strings.ContainsFunc(key, func(r rune) bool { return !(r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_') }) && !v.Has(key) {
+		return nil // toJSON and the like
+	}
+	if text, ok := v.g.call.Scope().Env(key); ok {
+		return v.g.long.value(text)
+	}
+	return nil
+}
+
 // makeViews builds the views of a guest, once.
 func (g *guest) makeViews() {
 	stats := &statsView{readOnly{g: g, what: "req.stats", names: statsNames}}
@@ -343,7 +357,7 @@ func (g *guest) lookups(what string, message func() (header, body policy.Lookup,
 			if !live {
 				panic(g.typeError("%s.%s: the hook that %s belongs to is over; copy the values you keep", what, name, what))
 			}
-			if from == nil {
+			if i == 0 && !g.call.Scope().MayHeader(field.String()) || from == nil {
 				return goja.Undefined()
 			}
 			v, found := from.Lookup(field.String())

@@ -71,6 +71,9 @@ func (g *guest) word(fc goja.FunctionCall) goja.Value {
 		}
 		return g.frozen(params)
 	case "env":
+		if s := g.call.Scope(); s.Foreign() {
+			return g.rt.NewDynamicObject(&envView{readOnly{g: g, what: "env", names: s.EnvNames()}})
+		}
 		env := map[string]any{}
 		for _, name := range g.call.Scope().EnvNames() {
 			env[name], _ = g.call.Scope().Env(name)

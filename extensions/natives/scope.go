@@ -6,11 +6,13 @@ import (
 	"log/slog"
 	"sort"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/limit"
 	"github.com/gaia-host/gaia/extensions/metrics"
+	"github.com/gaia-host/gaia/extensions/policy"
 	"github.com/gaia-host/gaia/extensions/state"
 )
 
@@ -19,20 +21,22 @@ const (
 	logRate  = 10
 	logBurst = 50
 	maxLog   = 2048 // bytes of one line
+	// A module that is no local file has less, and grants.log_rate gives more.
+	foreignLogRate, foreignLogBurst = 1, 10
 )
 
-// Grants are what the operator lets a policy use beyond its own names. The zero
-// Grants let it use nothing else.
-type Grants struct {
-	SharedState    bool
-	SharedLimiters bool
-	Env            []string // names of environment variables
-}
+// Grants are what the operator lets a policy use.
+type Grants = policy.Grants
 
 // ScopeConfig describes one policy of a generation.
 type ScopeConfig struct {
 	Policy string
 	Local  bool // a local file: shared names need no grant
+	// Foreign is a module of others: its own state and limiters, header fields and log
+	// lines need a grant too.
+	Foreign bool
+	// Survey refuses nothing and only notes what would need a grant, see Asked.
+	Survey bool
 	Grants Grants
 	Params map[string]any                   // the operator's parameters; nil: none
 	Getenv func(name string) (string, bool) // nil: the environment is empty
@@ -44,7 +48,10 @@ type Scope struct {
 	tx     *Tx
 	c      ScopeConfig
 	own    *state.Store
-	shared *state.Store // nil: not granted
+	shared *state.Store
+
+	mu    sync.Mutex // guards asked
+	asked policy.Grants
 
 	logLimit   limit.Bucket
 	logRate    limit.Rate
@@ -53,11 +60,15 @@ type Scope struct {
 
 // Scope returns the scope of one policy.
 func (tx *Tx) Scope(c ScopeConfig) *Scope {
-	s := &Scope{tx: tx, c: c, own: tx.host.store(c.Policy)}
-	s.logRate, _ = limit.NewRate(logRate, time.Second, logBurst) // constants: it cannot fail
-	if c.Local || c.Grants.SharedState {
-		s.shared = tx.host.store("shared")
+	s := &Scope{tx: tx, c: c, own: tx.host.store(c.Policy), shared: tx.host.store("shared")}
+	rate, burst := int64(logRate), int64(logBurst)
+	if c.Foreign {
+		rate, burst = foreignLogRate, foreignLogBurst
 	}
+	if c.Grants.LogRate > 0 {
+		rate, burst = int64(c.Grants.LogRate), 5*int64(c.Grants.LogRate)
+	}
+	s.logRate, _ = limit.NewRate(float64(rate), time.Second, burst) // above 0: it cannot fail
 	return s
 }
 
@@ -77,6 +88,7 @@ func (s *Scope) Env(name string) (string, bool) {
 			return s.c.Getenv(name)
 		}
 	}
+	s.ask(askEnv, name)
 	return "", false
 }
 
@@ -84,7 +96,10 @@ func (s *Scope) Env(name string) (string, bool) {
 func (s *Scope) EnvNames() []string {
 	var names []string
 	for _, name := range s.c.Grants.Env {
-		if _, ok := s.Env(name); ok {
+		if s.c.Getenv == nil {
+			continue
+		}
+		if _, ok := s.c.Getenv(name); ok {
 			names = append(names, name)
 		}
 	}
@@ -96,14 +111,16 @@ func (s *Scope) EnvNames() []string {
 func (s *Scope) Limiter(kind limit.Kind, name string, p limit.Params) (*Limiter, error) {
 	scoped := s.c.Policy + "/" + name
 	plain, common := strings.CutPrefix(name, SharedPrefix)
-	if common {
-		if !s.c.Local && !s.c.Grants.SharedLimiters {
-			return nil, fmt.Errorf("limiter %q: %w (grants: {shared_limiters: true})", name, ErrGrant)
-		}
-		scoped = name
-	}
 	if !nameSyntax.MatchString(plain) {
 		return nil, fmt.Errorf("limiter %q: %w", name, ErrBadName)
+	}
+	switch {
+	case common && !s.mayShare(s.c.Grants.SharedLimiters, askSharedLimiters):
+		return nil, fmt.Errorf("limiter %q: %w (grants: {shared_limiters: true})", name, ErrGrant)
+	case !common && !s.may(s.c.Grants.Limiters, askLimiters, ""):
+		return nil, fmt.Errorf("limiter %q: %w (grants: {limiters: true})", name, ErrGrant)
+	case common:
+		scoped = name
 	}
 	return s.tx.declare(s.c.Policy, scoped, kind, p)
 }
@@ -119,13 +136,15 @@ func (s *Scope) Metric(kind metrics.FieldKind, name string) (*metrics.Value, err
 // storeFor returns the store and the key within it.
 func (s *Scope) storeFor(key string) (*state.Store, string, error) {
 	plain, common := strings.CutPrefix(key, SharedPrefix)
-	if !common {
-		return s.own, key, nil
-	}
-	if s.shared == nil {
+	switch {
+	case common && !s.mayShare(s.c.Grants.SharedState, askSharedState):
 		return nil, "", fmt.Errorf("state %q: %w (grants: {shared_state: true})", key, ErrGrant)
+	case !common && !s.may(s.c.Grants.State, askState, ""):
+		return nil, "", fmt.Errorf("state %q: %w (grants: {state: true})", key, ErrGrant)
+	case common:
+		return s.shared, plain, nil
 	}
-	return s.shared, plain, nil
+	return s.own, key, nil
 }
 
 // log writes one line for a guest, or counts it where there are too many.

@@ -39,6 +39,8 @@ type Options struct {
 	OnFailure Failure
 	Body      []string          // names of JSON scalars to extract
 	Routes    map[string]string // name to URL: standard policies only
+	// Capabilities are what the policy says it uses; the operator grants them.
+	Capabilities Grants
 }
 
 // ParseOptions reads an options object and names every fault in it.
@@ -71,8 +73,10 @@ func ParseOptions(o map[string]any) (Options, error) {
 			opts.Body, err = parseScalars(v)
 		case "routes":
 			opts.Routes, err = parseRoutes(v)
+		case "capabilities":
+			opts.Capabilities, err = parseGrants(v)
 		default:
-			err = fmt.Errorf("unknown option (want match, isolation, budget, onFailure or body)")
+			err = fmt.Errorf("unknown option (want match, isolation, budget, onFailure, body or capabilities)")
 		}
 		if err != nil && k == "match" {
 			faults = append(faults, "options."+err.Error())

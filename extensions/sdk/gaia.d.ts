@@ -205,8 +205,26 @@ declare module "gaia" {
     onFailure?: "open" | "closed" | "previous";
     /** JSON scalars of bodies that req.body() and res.body() may read: keys joined by dots, such as "usage.total_tokens". At most 16. */
     body?: string[];
+    /** What the policy uses, for the operator to grant: without it a policy that is no local file is refused. */
+    capabilities?: Capabilities;
     /** Of standard policies only; elsewhere routes are the operator's: --route NAME=URL. */
     routes?: Record<string, { url: string }>;
+  }
+
+  /** What a policy uses beyond deciding. `gaia policy inspect` prints what to grant. */
+  export interface Capabilities {
+    /** Values and limiters of its own. */
+    state?: boolean;
+    limiters?: boolean;
+    /** Values and limiters under "shared/". */
+    sharedState?: boolean;
+    sharedLimiters?: boolean;
+    /** Environment variables by name. */
+    env?: string[];
+    /** Header fields that it reads or sets. */
+    headers?: string[];
+    /** Log lines a second, 1 to 1000. */
+    logRate?: number;
   }
 
   /** All that a policy may export, for `export default { ... } satisfies Policy`. */

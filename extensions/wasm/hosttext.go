@@ -41,9 +41,9 @@ func addTextFuncs(fs map[string]hostFunc) {
 	}
 	lookup("param", func(g *guest, name string) (string, bool) { v, ok := g.policy.params[name]; return v, ok })
 	lookup("env", func(g *guest, name string) (string, bool) { return g.policy.scope.Env(name) })
-	lookup("request_header", ofRequest((*policy.Request).HeaderValue))
+	lookup("request_header", func(g *guest, name string) (string, bool) { return g.call.RequestHeader(name) })
 	lookup("request_body", ofRequest((*policy.Request).BodyValue))
-	lookup("response_header", ofResponse((*policy.Response).HeaderValue))
+	lookup("response_header", func(g *guest, name string) (string, bool) { return g.call.ResponseHeader(name) })
 	lookup("response_body", ofResponse((*policy.Response).BodyValue))
 }
 

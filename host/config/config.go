@@ -234,6 +234,11 @@ type Grants struct {
 	SharedLimiters bool `koanf:"shared_limiters"`
 	// Env are the environment variables that the policy may read.
 	Env []string `koanf:"env"`
+	// Headers are the fields that a module which is no local file may read and set.
+	Headers []string `koanf:"headers"`
+	// LogRate is how many lines a second the policy may log; 0 is the default: 10 for a
+	// local file, 1 for another module.
+	LogRate int `koanf:"log_rate"`
 }
 
 // SubsystemLimits are the configured limits of one subsystem.

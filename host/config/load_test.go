@@ -106,7 +106,7 @@ policies:
     instances: 2
     fuel: 100000
     memory_pages: 32
-    grants: {state: true, shared_limiters: true, env: [REGION]}
+    grants: {state: true, shared_limiters: true, env: [REGION], headers: [x-tier], log_rate: 3}
     params: {rpm: 500, "api.example.com": {burst: 1.5, list: [1, two, "${file:k}"]}, off: null, on: true}
     enabled: false
   hints: # from the command line
@@ -142,7 +142,7 @@ func TestEveryKey(t *testing.T) {
 			Use: "etc/quota.wasm", Order: -10, OnFailure: "closed", Isolation: "pool", Budget: Duration(5 * time.Millisecond),
 			Match:     []MatchRule{{Subsystem: []string{"api"}, Host: []string{"*.example.com", "x.org"}}, {Tenant: []string{"gold"}}},
 			Instances: 2, Fuel: 100000, MemoryPages: 32,
-			Grants: Grants{State: true, SharedLimiters: true, Env: []string{"REGION"}},
+			Grants: Grants{State: true, SharedLimiters: true, Env: []string{"REGION"}, Headers: []string{"x-tier"}, LogRate: 3},
 			Params: map[string]any{
 				"rpm": int64(500), "off": nil, "on": true,
 				"api.example.com": map[string]any{"burst": 1.5, "list": []any{int64(1), "two", NewSecret("from-file")}},

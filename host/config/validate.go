@@ -26,6 +26,7 @@ const (
 	subsystems  = "api files browser process network"
 	maxWasmPage = 65536
 	maxFuel     = 2_000_000 // wasm.MaxFuel
+	maxLogRate  = 1000      // of options.capabilities too
 )
 
 // Validate checks a configuration that was put together by hand, as Load does
@@ -295,6 +296,14 @@ func (v *validator) policy(p Policy, name string) {
 		if name == "" || strings.ContainsAny(name, "= \x00") {
 			v.fail(under("grants", "env", strconv.Itoa(i)), "want the name of a variable, got %s", quote(name))
 		}
+	}
+	for i, name := range p.Grants.Headers {
+		if !isFieldName(name) {
+			v.fail(under("grants", "headers", strconv.Itoa(i)), "want the name of a header, got %s", quote(name))
+		}
+	}
+	if p.Grants.LogRate > maxLogRate {
+		v.fail(under("grants", "log_rate"), "must be at most %d lines a second", maxLogRate)
 	}
 }
 
