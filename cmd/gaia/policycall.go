@@ -26,6 +26,7 @@ type callFlags struct {
 	explain bool
 	repeat  int
 	params  []string
+	state   string
 }
 
 func newPolicyCall(e env) *cobra.Command {
@@ -33,18 +34,21 @@ func newPolicyCall(e env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "call FILE HOOK", Short: "ask one hook of a policy and print its decision", Args: exactly(2),
 		Long: `Ask one hook of a policy, outside of a running gaia, and print the decision as JSON.
-Limiters and state start empty and are kept between repeats. Times are milliseconds.
+Limiters and state start empty and are kept between repeats, and between calls with
+--state. Times are milliseconds.
 
   gaia policy call policy.js onRequest --input '{"host":"api.example.com"}'
   gaia policy call policy.js onRequest --repeat 3 --explain
   gaia policy call policy.js onResponse --input '{"request":{"host":"a"},"response":{"status":429}}'
-  gaia policy call policy.js onRequest --input @request.json`,
+  gaia policy call policy.js onRequest --input @request.json
+  gaia policy call policy.js onRequest --state quota.state`,
 		RunE: func(cmd *cobra.Command, args []string) error { return call(cmd, e, &c, args[0], args[1]) },
 	}
 	f := cmd.Flags()
 	f.StringVar(&c.input, "input", "{}", "the request as JSON, @FILE, or - for standard input")
 	f.BoolVar(&c.explain, "explain", false, "add what was taken from which limiter, and when it would pass")
 	f.IntVar(&c.repeat, "repeat", 1, "ask so many times")
+	f.StringVar(&c.state, "state", "", "keep limiters and state in this file between calls; it is made where it is missing")
 	f.StringArrayVar(&c.params, "param", nil, "a parameter of the policy, NAME=VALUE (may be repeated)")
 	return cmd
 }
@@ -72,6 +76,11 @@ func call(cmd *cobra.Command, e env, c *callFlags, use, hookName string) error {
 	}
 	defer func() { _ = off.close() }()
 	now := wallClock()
+	if c.state != "" {
+		if err := loadState(off.host, now, c.state); err != nil {
+			return err
+		}
+	}
 	p, err := off.open(cmd.Context(), now, use, bundle.Settings{Params: params})
 	if err != nil {
 		return err
@@ -83,7 +92,12 @@ func call(cmd *cobra.Command, e env, c *callFlags, use, hookName string) error {
 		if err != nil {
 			return usageError{err}
 		}
-		answer, err := policytest.Call(p, hook, in, overlay)
+		var answer *policytest.Answer
+		if c.state != "" {
+			answer, err = policytest.Live(p, hook, in)
+		} else {
+			answer, err = policytest.Call(p, hook, in, overlay)
+		}
 		if err != nil {
 			return err
 		}
@@ -93,6 +107,9 @@ func call(cmd *cobra.Command, e env, c *callFlags, use, hookName string) error {
 		if err := writeJSON(e.out, answer); err != nil {
 			return err
 		}
+	}
+	if c.state != "" {
+		return saveState(off.host, now, c.state)
 	}
 	return nil
 }
