@@ -87,6 +87,17 @@ lint: $(GOLANGCI) ## static analysis
 $(GOLANGCI):
 	GOBIN=$(CACHE)/bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 
+PICTURES := limiters:overview:1000,470 patience:sweep-paced-goodput:820,400 retry-storm:good:860,400 fairness:fairness:820,410 llm-quota:overview:1000,270
+
+.PHONY: pictures
+pictures: build ## draw the pictures of docs/experiments.md anew
+	@tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT; mkdir -p docs/pictures; \
+	for p in $(PICTURES); do IFS=: read -r name figure size <<<"$$p"; \
+	  $(BIN) experiment std/$$name --out $$tmp/$$name --quiet >/dev/null; \
+	  chromium-headless-shell --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir=$$tmp/profile --virtual-time-budget=5000 --window-size=$$size \
+	    --screenshot=docs/pictures/$$name.png "file://$$tmp/$$name/report.html#only=$$figure" 2>/dev/null; \
+	done; ls -l docs/pictures
+
 .PHONY: generate
 generate: ## write generated files anew
 	$(GO) generate ./...

@@ -17,6 +17,7 @@ const root = ".."
 //
 //	js policy, ts policy   loads; file=NAME keeps it for the page's sessions
 //	js test, json test     a test file, file=NAME, for the page's sessions
+//	js experiment          runs
 //	yaml config            validates; file=NAME as above
 //	console                is typed into a shell, and the output compared
 //	text run               further lines of the gaia that the page started
@@ -102,7 +103,7 @@ func blocks(t *testing.T, page string) []block {
 }
 
 func TestEveryBlockHasATest(t *testing.T) {
-	known := map[string]bool{"js policy": true, "ts policy": true, "js test": true, "json test": true, "yaml config": true, "console": true, "text run": true, "sh": true, "c": true, "": true}
+	known := map[string]bool{"js policy": true, "ts policy": true, "js test": true, "js experiment": true, "json test": true, "yaml config": true, "console": true, "text run": true, "sh": true, "c": true, "": true}
 	for _, page := range pages(t) {
 		for _, b := range blocks(t, page) {
 			if what := strings.TrimSpace(b.lang + " " + b.kind); !known[what] {

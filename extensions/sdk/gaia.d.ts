@@ -564,5 +564,193 @@ declare module "gaia/test" {
   export function expect(got: unknown): Expectation & { readonly not: Expectation };
 }
 
+declare module "gaia/experiment" {
+  import type { Adaptive, Calendar, Concurrency, Duration, Fair, LearningWindow, OnDone, OnRequest, OnResponse, OnRoute, OnTick, RetryBudget, Throttle, TokenBucket, UpstreamQuota, Window } from "gaia";
+
+  /** Requests as they come, whatever happens to them. */
+  export interface Arrivals { readonly kind: string }
+  /** A distribution; a bare number is always that. Times are milliseconds. */
+  export type Dist = number | { readonly kind: string };
+  /** The requests a second, or per `timeUnit`. */
+  interface Rate { rate: number; timeUnit?: Duration }
+
+  export const arrivals: {
+    constant(o: Rate): Arrivals;
+    poisson(o: Rate): Arrivals;
+    /** From `rate` to each `target` in its duration. */
+    ramping(o: Rate & { stages: { target: number; duration: Duration }[] }): Arrivals;
+    /** Between `rate` and `peak`, once in `period`. */
+    diurnal(o: Rate & { peak: number; period: Duration }): Arrivals;
+    /** `rate` while on; on and off last that long on average. */
+    onOff(o: Rate & { on: Duration; off: Duration }): Arrivals;
+    /** Gaps with a heavy tail. */
+    pareto(o: Rate & { alpha: number }): Arrivals;
+    /** From `rate` to `peak`, `at` that time, in `ramp`, for `hold`. */
+    flash(o: Rate & { peak: number; at: Duration; ramp?: Duration; hold?: Duration }): Arrivals;
+    /** `rate` batches, each of `size`. */
+    batch(o: Rate & { size: Dist }): Arrivals;
+  };
+
+  export const dist: {
+    constant(value: number): Dist;
+    uniform(min: number, max: number): Dist;
+    exponential(mean: number): Dist;
+    lognormal(o: { p50: number; p99: number }): Dist;
+    pareto(o: { min: number; alpha: number; max?: number }): Dist;
+    choice(values: number[], weights?: number[]): Dist;
+  };
+  /** The same as dist. */
+  export const latency: typeof dist;
+
+  /** Names, or `n` of them whose popularity follows Zipf's law with the exponent `s`. */
+  export interface Keys { names?: string[]; n?: number; s?: number; name?: string }
+  export const keys: {
+    zipf(n: number, s?: number, name?: string): Keys;
+    uniform(n: number, name?: string): Keys;
+    list(...names: string[]): Keys;
+  };
+
+  /** A limit of an upstream, of requests or of tokens. */
+  export interface Limit { readonly kind: string }
+  export const limit: {
+    gcra(o: { quota: number; per?: Duration; burst?: number; tokens?: boolean }): Limit;
+    fixedWindow(o: { quota: number; per?: Duration; tokens?: boolean }): Limit;
+  };
+
+  /** What callers do by themselves after a failure. */
+  export interface Retry { readonly kind: string }
+  interface Attempts {
+    /** The first included; 4 by default. */
+    attempts?: number;
+    /** "100ms" by default. */
+    base?: Duration;
+    /** "10s" by default. */
+    max?: Duration;
+    /** Retries are at most this share of the requests. */
+    budget?: number;
+    /** Waits at least as long as Retry-After says. */
+    honor?: boolean;
+    /** Ends an attempt that takes longer; else the caller's patience does. */
+    timeout?: Duration;
+  }
+  export const retry: {
+    none(o?: { timeout?: Duration }): Retry;
+    fixed(o?: Attempts): Retry;
+    exponential(o?: Attempts & { jitter?: "none" | "full" }): Retry;
+    decorrelated(o?: Attempts): Retry;
+  };
+
+  /** What every strategy may add. */
+  export interface More {
+    /** Unset: gaia's own retries with their budget; of none() no retries. */
+    retry?: Retry;
+    /** A strategy for each combination of these values of parameters. */
+    sweep?: Record<string, readonly unknown[]>;
+  }
+  export interface MoreOfLimiter extends More {
+    /** Counts on the tenant instead of the key. */
+    by?: "tenant";
+    /** Counts each request as one, whatever it costs. */
+    count?: "requests";
+  }
+  export interface Strategy extends More { readonly kind: string }
+  /** Hooks in the experiment itself, as a policy exports them. */
+  export interface Inline { retry?: Retry; onRequest?: OnRequest; onRoute?: OnRoute; onResponse?: OnResponse; onDone?: OnDone; onTick?: OnTick }
+
+  /** A policy file, counted from the experiment's folder, or "std/NAME": the very one of production. */
+  export function policy(use: string, params?: Record<string, unknown>, more?: More): Strategy;
+
+  /** Parameters that are swept need no value of their own. */
+  type Some<P> = { [K in keyof P]?: P[K] };
+  export const strategy: {
+    /** No limit: what comes is sent. */
+    none(more?: More): Strategy;
+    /** Knows the upstreams' limits, capacity and latency. */
+    oracle(more?: More): Strategy;
+    limiter(name: string, params?: Record<string, unknown>, more?: MoreOfLimiter): Strategy;
+    tokenBucket(params?: Some<TokenBucket>, more?: MoreOfLimiter): Strategy;
+    concurrency(params?: Some<Concurrency>, more?: MoreOfLimiter): Strategy;
+    upstream(params?: UpstreamQuota, more?: MoreOfLimiter): Strategy;
+    fixedWindow(params?: Some<LearningWindow>, more?: MoreOfLimiter): Strategy;
+    slidingWindow(params?: Some<LearningWindow>, more?: MoreOfLimiter): Strategy;
+    slidingLog(params?: Some<Window>, more?: MoreOfLimiter): Strategy;
+    adaptive(params?: Adaptive, more?: MoreOfLimiter): Strategy;
+    throttle(params?: Throttle, more?: MoreOfLimiter): Strategy;
+    retryBudget(params?: RetryBudget, more?: MoreOfLimiter): Strategy;
+    fair(params?: Some<Fair>, more?: MoreOfLimiter): Strategy;
+    calendar(params?: Some<Calendar>, more?: MoreOfLimiter): Strategy;
+  };
+
+  /** Recorded traffic: CSV, JSON lines, or an access log. */
+  export interface Trace {
+    file: string;
+    format?: "csv" | "jsonl" | "access";
+    /** Columns or fields by what they hold; those not named have the same name. */
+    columns?: { time?: string; key?: string; cost?: string; service?: string; tenant?: string };
+    /** Of a time that is a bare number. */
+    unit?: "s" | "ms" | "us" | "ns";
+    /** 2 is half as fast. */
+    scale?: number;
+    from?: string;
+    to?: string;
+  }
+
+  /** One stream of requests, by exactly one of arrivals, users and trace. */
+  export interface Scenario {
+    arrivals?: Arrivals;
+    /** Callers of a closed loop, each of whom thinks between its requests. */
+    users?: number;
+    think?: Dist;
+    trace?: Trace;
+    startTime?: Duration;
+    duration?: Duration;
+    keys?: Keys;
+    /** Whose shares are compared, instead of keys: then there is one key. */
+    tenants?: Keys;
+    cost?: Dist;
+    tenant?: string;
+    priority?: number;
+    method?: string;
+    path?: string;
+    /** How long a caller waits before it leaves; "30s" by default, 0 for ever. */
+    patience?: Duration;
+  }
+
+  /** A modelled server. */
+  export interface Upstream {
+    /** Unset: as many as it takes. */
+    servers?: number;
+    /** Places before the servers; unset: no bound. */
+    queue?: number;
+    latency?: Dist;
+    /** How long a refusal takes. */
+    refusal?: Duration;
+    weight?: number;
+    /** Which fields tell of its limits. */
+    headers?: "none" | "retry-after" | "ratelimit" | "x-ratelimit";
+    steps?: { at: Duration; servers?: number; speed?: number }[];
+    pauses?: { at: Duration; for: Duration }[];
+    errors?: { at: Duration; for: Duration; share: number; status?: number }[];
+    limits?: Limit[];
+  }
+
+  /** `export const options`: the experiment. */
+  export interface Options {
+    name?: string;
+    seed?: number;
+    duration: Duration;
+    /** Not counted; a tenth of the duration by default. */
+    warmup?: Duration;
+    /** Seeds for each strategy; 5 by default. */
+    replicas?: number;
+    scenarios: Record<string, Scenario>;
+    upstreams: Record<string, Upstream>;
+    /** The first is what the others are compared with. */
+    strategies: Record<string, Strategy | Inline>;
+    /** By METRIC or METRIC{strategy:NAME}: "avg>240", "max<0.01". */
+    thresholds?: Record<string, string[]>;
+  }
+}
+
 /** The same as `log` of "gaia". */
 declare const console: import("gaia").Log;

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gaia-host/gaia/extensions/limit"
 	"github.com/gaia-host/gaia/extensions/natives"
 )
 
@@ -171,6 +172,39 @@ func TestEveryWordIsDeclared(t *testing.T) {
 		}
 		if !regexp.MustCompile(`(export (function|const) ` + name + `\b|\n    ` + name + `\()`).Match(text) {
 			t.Errorf("%s is not declared", w.JS)
+		}
+	}
+}
+
+// The module "gaia/experiment" declares what the module itself exports, and a strategy
+// for every kind of limiter.
+func TestExperimentIsDeclared(t *testing.T) {
+	text, err := FS.ReadFile("gaia.d.ts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, declared, ok := strings.Cut(string(text), `declare module "gaia/experiment" {`)
+	if !ok {
+		t.Fatal("there is no such module")
+	}
+	module, err := os.ReadFile(filepath.Join(root, "host/experiment/script/module.js"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := 0
+	for _, m := range regexp.MustCompile(`(?m)export const (\w+)|(\w+): (?:kind\(|\()|^strategy\.(\w+) =`).FindAllStringSubmatch(string(module), -1) {
+		name := m[1] + m[2] + m[3]
+		names++
+		if !regexp.MustCompile(`(export (function|const) ` + name + `\b|\n    ` + name + `\()`).MatchString(declared) {
+			t.Errorf("%s is not declared", name)
+		}
+	}
+	if names < 25 {
+		t.Errorf("only %d names were found", names)
+	}
+	for _, k := range limit.Kinds() {
+		if !strings.Contains(declared, "\n    "+k.String()+"(") {
+			t.Errorf("strategy.%s is not declared", k)
 		}
 	}
 }
