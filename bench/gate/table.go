@@ -33,6 +33,8 @@ func rows() []row {
 		{"api/js", 1.15, 6, clientRow("js")},
 		{"api/wasm", 1.15, 6, clientRow("wasm")},
 		{"api/in-flight-kib", 40, noAllocs, inFlight},
+		{"experiment/native", 20, noAllocs, simulateNative},
+		{"experiment/js", 40, noAllocs, simulateJS},
 		{"network/dns-hit", 0.01, 0, dnsHit},
 		{"network/bandwidth-1", 1.02, noAllocs, bandwidth(1)},
 		{"network/bandwidth-200", 1.02, noAllocs, bandwidth(200)},

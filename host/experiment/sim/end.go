@@ -204,9 +204,15 @@ func (r *run) tryAgain(i int32, after time.Duration) bool {
 	return true
 }
 
-// step is the number of the series' step that now lies in.
+// step is the number of the series' step that now lies in. Time does not go back, so
+// it divides only when a step is over.
 func (r *run) step() int {
-	return min(int((r.now-r.c.Start)/int64(r.o.Series.Step)), len(r.o.Series.Offered)-1)
+	if r.now >= r.stepEnd {
+		s := int64(r.o.Series.Step)
+		r.stepNow = min(int((r.now-r.c.Start)/s), len(r.o.Series.Offered)-1)
+		r.stepEnd = r.c.Start + int64(r.stepNow+1)*s
+	}
+	return r.stepNow
 }
 
 func (r *run) at(s []float64, v float64) { s[r.step()] += v }

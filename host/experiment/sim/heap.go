@@ -73,3 +73,28 @@ func (h *heap) pop() event {
 	es[i] = last
 	return first
 }
+
+// Unit is one push and one pop of the heap of events with some of them pending: what
+// the cost of a simulated request is counted in. It is for one goroutine.
+type Unit struct {
+	h   heap
+	seq uint64
+}
+
+// NewUnit returns a Unit with so many events pending, at least one.
+func NewUnit(pending int) *Unit {
+	u := &Unit{}
+	for range max(pending, 1) {
+		u.seq++
+		u.h.push(event{at: int64(u.seq * 7919 % 1000), seq: u.seq})
+	}
+	return u
+}
+
+// Turn pops an event and pushes it for a later time.
+func (u *Unit) Turn() {
+	e := u.h.pop()
+	u.seq++
+	e.at, e.seq = e.at+int64(u.seq*7919%1000), u.seq
+	u.h.push(e)
+}

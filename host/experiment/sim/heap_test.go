@@ -27,16 +27,8 @@ func TestHeapOrder(t *testing.T) {
 
 // BenchmarkHeap is the unit in which a simulated request is priced.
 func BenchmarkHeap(b *testing.B) {
-	var h heap
-	rng := rand.New(rand.NewPCG(1, 1))
-	for i := range 100 {
-		h.push(event{at: rng.Int64N(1000), seq: uint64(i)})
-	}
-	seq := uint64(100)
+	u := NewUnit(100)
 	for b.Loop() {
-		e := h.pop()
-		seq++
-		e.at, e.seq = e.at+int64(seq*7919%1000), seq
-		h.push(e)
+		u.Turn()
 	}
 }

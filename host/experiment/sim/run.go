@@ -56,6 +56,8 @@ type run struct {
 	window  window
 
 	o        Outcome
+	stepNow  int   // of the series
+	stepEnd  int64 // when it is over
 	inSystem int64
 	since    int64   // of the integral
 	area     float64 // ns x requests
@@ -232,7 +234,7 @@ func (r *run) begin(i int32) {
 	s := &r.c.Scenarios[c.source]
 	op := r.c.Core.NewOp()
 	q := &op.Req
-	q.Action, q.Method, q.Host, q.Path, q.URL = "request", s.Method, "experiment.invalid", s.Path, "https://experiment.invalid"+s.Path
+	q.Action, q.Method, q.Host, q.Path, q.URL = "request", s.Method, "experiment.invalid", s.Path, r.sources[c.source].url
 	q.Key, q.Tenant = r.names[c.key], c.tenant
 	if s.Key != "" {
 		q.Key, q.Tenant = s.Key, q.Key

@@ -307,6 +307,31 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
+// A simulated request allocates nothing: memory is flat in the number of events.
+func TestRequestsAllocateNothing(t *testing.T) {
+	if underRace {
+		t.Skip("the race detector allocates")
+	}
+	l, err := limit.New(limit.TokenBucket, limit.Params{Rate: 1e6, Burst: 1e6})
+	if err != nil {
+		t.Fatal(err)
+	}
+	admit := core(t, &limited{l: l}, nil)
+	allocs := func(d time.Duration) float64 {
+		return testing.AllocsPerRun(2, func() {
+			c := config(t, 1000, admit, upstream.Config{Latency: exponential(100)})
+			c.Duration, c.Warmup = d, 0
+			if _, err := Run(c); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	short, long := allocs(20*time.Second), allocs(60*time.Second)
+	if more := (long - short) / 40_000; more > 0.01 {
+		t.Errorf("%.3f allocations for a request", more)
+	}
+}
+
 // BenchmarkRequest is one simulated request through the production admission with a
 // native limiter.
 func BenchmarkRequest(b *testing.B) {

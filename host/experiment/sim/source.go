@@ -19,6 +19,7 @@ type source struct {
 	count uint64
 	keys  []int32 // of KeyNames, in the run
 	users []user
+	url   string // of its requests
 }
 
 // user is one caller of a closed loop, with draws of its own: in which order users
@@ -36,7 +37,7 @@ func (r *run) addSource(i int32) error {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(sc.Name)) // it cannot fail
 	seed := h.Sum64() ^ r.c.Seed*0x9e3779b97f4a7c15 ^ r.c.Replica
-	s := source{seed: seed, rng: rand.New(rand.NewPCG(r.c.Seed+r.c.Replica, h.Sum64()))}
+	s := source{seed: seed, url: "https://experiment.invalid" + sc.Path, rng: rand.New(rand.NewPCG(r.c.Seed+r.c.Replica, h.Sum64()))}
 	for _, name := range sc.KeyNames {
 		k, err := r.keyOf(name)
 		if err != nil {
