@@ -3,15 +3,12 @@ package host
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"sort"
 	"strings"
 
 	"github.com/gaia-host/gaia/extensions/bundle"
 	"github.com/gaia-host/gaia/extensions/natives"
 	"github.com/gaia-host/gaia/extensions/policy"
-	"github.com/gaia-host/gaia/extensions/wasm"
 	"github.com/gaia-host/gaia/host/config"
 	"github.com/gaia-host/gaia/host/generation"
 )
@@ -49,17 +46,10 @@ func Specs(cfg *config.Config, commandLine []string) ([]generation.Spec, error) 
 	return specs, errors.Join(faults...)
 }
 
-// policyName is the name that a reference on the command line has: a module's
+// policyName is the name that a reference on the command line has: a file's
 // manifest may say it.
 func policyName(use string) string {
-	if strings.EqualFold(filepath.Ext(use), ".wasm") {
-		if code, err := os.ReadFile(use); err == nil {
-			if info, err := wasm.Inspect(code); err == nil && info.Manifest.Name != "" {
-				return info.Manifest.Name
-			}
-		}
-	}
-	return bundle.NameOf("", strings.TrimPrefix(use, bundle.StdPrefix))
+	return bundle.NameOf(bundle.ManifestName(use), strings.TrimPrefix(use, bundle.StdPrefix))
 }
 
 func missingUseHint(commandLine []string) string {

@@ -54,9 +54,9 @@ func newProject(t *testing.T, name, lang string) string {
 }
 
 // build builds a project, and skips the test where its compiler is missing outside of CI.
-func build(t *testing.T, dir string) *Built {
+func build(t *testing.T, e *wasm.Engine, dir string) *Built {
 	t.Helper()
-	b, err := Build(t.Context(), BuildConfig{Dir: dir, Engine: testConfig(t).Wasm, Getenv: tools(t)})
+	b, err := Build(t.Context(), BuildConfig{Dir: dir, Engine: e, Getenv: tools(t)})
 	var missing *MissingTool
 	if errors.As(err, &missing) && os.Getenv("CI") == "" {
 		t.Skip(err)
@@ -68,12 +68,10 @@ func build(t *testing.T, dir string) *Built {
 }
 
 // asking is what a new policy answers to a fixed run of questions, as text.
-func asking(t *testing.T, file string) string {
+func asking(t *testing.T, e *wasm.Engine, file string) string {
 	t.Helper()
-	c := testConfig(t)
-	h := natives.NewHost(natives.HostConfig{})
-	c.Tx = h.Begin(t0)
-	p, err := Open(t.Context(), "p", file, Settings{}, c)
+	c := Config{Wasm: e, Tx: natives.NewHost(natives.HostConfig{}).Begin(t0)}
+	p, err := Open(t.Context(), "p", file, Settings{Instances: 1}, c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,31 +110,32 @@ func TestNewPoliciesBuildAndAnswerAlike(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs compilers")
 	}
-	want := asking(t, build(t, newProject(t, "quota", LangJS)).File)
+	e := testConfig(t).Wasm // one for all: it keeps what it compiled
+	want := asking(t, e, build(t, e, newProject(t, "quota", LangJS)).File)
 	for _, lang := range sdk.Languages() {
 		t.Run(lang, func(t *testing.T) {
-			b := build(t, newProject(t, "quota", lang))
+			b := build(t, e, newProject(t, "quota", lang))
 			if b.Lang != lang || b.Manifest.Name != "quota" || strings.Join(b.Hooks, " ") != "onRequest onResponse" || b.Size == 0 || !strings.HasPrefix(b.Digest, "sha256:") {
 				t.Errorf("%+v", b)
 			}
-			if got := asking(t, b.File); got != want {
+			if got := asking(t, e, b.File); got != want {
 				t.Errorf("it answers\n%s\nin JavaScript\n%s", got, want)
 			}
 			if filepath.Ext(b.File) == ".wasm" {
-				moduleOf(t, b.File)
+				moduleOf(t, e, b.File)
 			}
 		})
 	}
 }
 
 // moduleOf checks what a built module says of itself, and that a hook costs no allocation.
-func moduleOf(t *testing.T, file string) {
+func moduleOf(t *testing.T, e *wasm.Engine, file string) {
 	t.Helper()
 	info, err := Inspect(file)
 	if err != nil || info.Wasm.Problem != nil || info.Wasm.Manifest.ABI != "gaia_v1" || len(info.Wasm.Manifest.Hooks) != 2 {
 		t.Errorf("%v %+v", err, info)
 	}
-	p, err := Open(t.Context(), "", file, Settings{Instances: 1}, testConfig(t))
+	p, err := Open(t.Context(), "p", file, Settings{Instances: 1}, Config{Wasm: e, Tx: natives.NewHost(natives.HostConfig{}).Begin(t0)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +161,7 @@ func TestRustIsBuiltWithoutCargo(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "Cargo.toml")); err != nil {
 		t.Fatal(err)
 	}
-	if b := build(t, dir); b.Manifest.Name != "plain" {
+	if b := build(t, testConfig(t).Wasm, dir); b.Manifest.Name != "plain" {
 		t.Errorf("%+v", b)
 	}
 }
@@ -217,7 +216,7 @@ func TestKitsTellWhereAGuestFailed(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, filepath.FromSlash(tt.file)), []byte(tt.source), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			p, err := Open(t.Context(), "", build(t, dir).File, Settings{}, testConfig(t))
+			p, err := Open(t.Context(), "", build(t, testConfig(t).Wasm, dir).File, Settings{Instances: 1}, testConfig(t))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -332,10 +331,11 @@ func TestKitsConform(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			b, e := build(t, dir), testConfig(t).Wasm
+			e := testConfig(t).Wasm
+			b := build(t, e, dir)
 			err = policytest.Conform(func(scope *natives.Scope) (policy.Policy, error) {
 				return e.Open(t.Context(), wasm.Source{Name: "conform", Path: b.File}, wasm.Config{Scope: scope, Instances: 1})
-			}, 7, 2000)
+			}, 7, 800)
 			if err != nil {
 				t.Error(err)
 			}

@@ -88,12 +88,24 @@ func Open(ctx context.Context, name, use string, s Settings, c Config) (*Policy,
 	}
 	switch strings.ToLower(filepath.Ext(use)) {
 	case ".js", ".mjs", ".ts", ".mts":
+		if name == "" {
+			name = ManifestName(use)
+		}
 		return openJS(ctx, js.Source{Name: NameOf(name, use), Path: use}, use, s, c)
 	case ".wasm":
 		return openWasm(ctx, name, use, s, c)
 	}
 	return nil, &policy.LoadError{File: use, Message: "not a policy: want a .js, .ts or .wasm file or std/NAME", Err: ErrFormat,
 		Hint: "standard policies: " + strings.Join(Std(), ", ")}
+}
+
+// ManifestName returns the name that the manifest in a file says, "" where there is none.
+func ManifestName(use string) string {
+	info, err := Inspect(use)
+	if err != nil || info.Manifest == nil {
+		return ""
+	}
+	return info.Manifest.Name
 }
 
 // NameOf returns name, or else the base name of use without its extension.
@@ -213,6 +225,9 @@ func openWasm(ctx context.Context, name, use string, s Settings, c Config) (*Pol
 const maxModule = 64 << 20
 
 func readFile(path string) ([]byte, error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() { // opening a pipe would wait for its writer
+		return nil, &policy.LoadError{File: path, Message: "is not a regular file", Err: ErrFormat}
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, &policy.LoadError{File: path, Message: "cannot be read: " + errors.Unwrap(err).Error(), Err: err}

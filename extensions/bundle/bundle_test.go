@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -34,6 +35,16 @@ func write(t *testing.T, name, text string) string {
 	return path
 }
 
+// pipe makes a pipe that nobody writes to.
+func pipe(t *testing.T, name string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 func TestOpenNamesThePolicy(t *testing.T) {
 	c := testConfig(t)
 	path := write(t, "quota.ts", "export function onRequest(req: { key: string }) { return req.key !== ''; }")
@@ -43,6 +54,8 @@ func TestOpenNamesThePolicy(t *testing.T) {
 		{"mine", path, "mine", EngineJS},
 		{"", "std/per-host", "per-host", EngineJS},
 		{"named", twin, "named", EngineWasm},
+		{"", write(t, "quota.bundle.js", jsManifest+`{"name": "built"}`+"\nexport function onRequest() {}"), "built", EngineJS},
+		{"", write(t, "odd.js", jsManifest+`{"name": 5}`+"\nexport function onRequest() {}"), "odd", EngineJS},
 	} {
 		p, err := Open(t.Context(), tt.name, tt.use, Settings{}, c)
 		if err != nil {
@@ -67,6 +80,8 @@ func TestOpenRefusesWithAPlace(t *testing.T) {
 		{filepath.Join(t.TempDir(), "none.js"), "none.js"},
 		{filepath.Join(t.TempDir(), "none.wasm"), "no such file"},
 		{t.TempDir() + "/dir.txt", "not a policy"},
+		{pipe(t, "pipe.wasm"), "regular file"},
+		{pipe(t, "pipe.js"), "regular file"},
 		{write(t, "a.js", "export function onRequest( {"), "a.js:1:"},
 		{write(t, "a.wasm", "plainly not"), "a.wasm"},
 		{"std/none", "no such standard policy"},
