@@ -227,7 +227,7 @@ type SeenLevel struct {
 	Reset      float64 `json:"reset"`
 }
 
-// level looks at a limiter without taking.
+// level looks at a limiter without taking: whether cost units could go, and what is left now.
 func (w *world) level(t *trial, name, key string, cost int64) (*SeenLevel, error) {
 	scoped := t.Name() + "/" + name
 	if strings.HasPrefix(name, natives.SharedPrefix) {
@@ -237,7 +237,8 @@ func (w *world) level(t *trial, name, key string, cost int64) (*SeenLevel, error
 	for _, l := range t.host.Limiters() {
 		if l.Name() == scoped {
 			r := l.Limit().Peek(w.now, key, cost)
-			return &SeenLevel{OK: r.OK, Limit: r.Limit, Remaining: r.Remaining, RetryAfter: ms(r.Wait), Reset: ms(r.Reset)}, nil
+			left := l.Limit().Peek(w.now, key, 0).Remaining // r tells what would be left after the take
+			return &SeenLevel{OK: r.OK, Limit: r.Limit, Remaining: left, RetryAfter: ms(r.Wait), Reset: ms(r.Reset)}, nil
 		}
 		names = append(names, strings.TrimPrefix(l.Name(), t.Name()+"/"))
 	}
