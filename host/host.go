@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -142,7 +143,7 @@ func (h *Host) build(cfg *config.Config) error {
 	}
 	h.work = h.newWork()
 	h.control = control.New(control.Config{Listen: cfg.Control, Socket: cfg.Socket, TokenFile: cfg.TokenFile,
-		AllowedHosts: cfg.AllowedHosts, Backend: h, Work: h.work, Log: h.log})
+		AllowedHosts: cfg.AllowedHosts, Backend: h, Work: h.work, Explain: http.HandlerFunc(h.work.Explain), Log: h.log})
 	h.registry = h.newRegistry()
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gaia-host/gaia/extensions/limit"
 	"github.com/gaia-host/gaia/extensions/natives"
+	"github.com/gaia-host/gaia/extensions/policy"
 	"github.com/gaia-host/gaia/host/config"
 	"github.com/gaia-host/gaia/host/control"
 	"github.com/gaia-host/gaia/subsystems/admission"
@@ -174,7 +175,7 @@ func (l *inForce) resolve(now int64, given *string) string {
 		return key
 	}
 	l.lim.Range(now, func(k string, _ limit.Result, _ time.Duration) bool {
-		if k != shown(k) && shown(k) == *given {
+		if k != policy.Shown(k) && policy.Shown(k) == *given {
 			key = k
 			return false
 		}
@@ -191,7 +192,7 @@ func (l *inForce) changed(now int64, key string) control.LimitChanged {
 			return true
 		}
 		one := level()
-		one.Key = shown(k)
+		one.Key = policy.Shown(k)
 		d.Keys = append(d.Keys, one)
 		return false
 	})

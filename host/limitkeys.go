@@ -2,28 +2,13 @@ package host
 
 import (
 	"cmp"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
+	"github.com/gaia-host/gaia/extensions/policy"
 	"github.com/gaia-host/gaia/host/control"
 )
-
-// shownKey bounds how much of a key an answer shows, in bytes.
-const shownKey = 256
-
-// shown is a key as answers show it: itself, or where it is too long or no text the
-// beginning of it and a hash, so that two keys never look alike.
-func shown(key string) string {
-	if len(key) <= shownKey && utf8.ValidString(key) {
-		return key
-	}
-	sum := sha256.Sum256([]byte(key))
-	return strings.ToValidUTF8(key[:min(len(key), shownKey)], "\uFFFD") + "...#" + hex.EncodeToString(sum[:8])
-}
 
 // keyFilter says which keys are shown: those that begin so, or match where the filter
 // has a * or a ?.
@@ -82,7 +67,7 @@ type row struct {
 }
 
 func (p *pick) add(limiter int, key string, level func() control.LimitKey) {
-	at := place{limiter, shown(key)}
+	at := place{limiter, policy.Shown(key)}
 	if p.after != nil && at.compare(*p.after) <= 0 {
 		return
 	}

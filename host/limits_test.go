@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/limit"
+	"github.com/gaia-host/gaia/extensions/policy"
 	"github.com/gaia-host/gaia/host/control"
 )
 
@@ -93,7 +94,7 @@ func TestLimitsPagesHostileKeys(t *testing.T) {
 	}
 	pace := found[0].lim
 	huge := strings.Repeat("m", 1<<20)
-	want := map[string]bool{shown(huge): true, shown(huge + "2"): true, "\x1b[2J\n\t": true, shown("\xff\xfe"): true, "": true}
+	want := map[string]bool{policy.Shown(huge): true, policy.Shown(huge + "2"): true, "\x1b[2J\n\t": true, policy.Shown("\xff\xfe"): true, "": true}
 	for _, key := range []string{huge, huge + "2", "\x1b[2J\n\t", "\xff\xfe", ""} {
 		pace.Take(th.clock(), key, 1, 0)
 	}
@@ -126,7 +127,7 @@ func TestLimitsPagesHostileKeys(t *testing.T) {
 		t.Errorf("%d keys were not shown on %d pages", len(want), pages)
 	}
 	// the shortened form names the key
-	name := shown(huge)
+	name := policy.Shown(huge)
 	if done, err := th.PauseLimit(control.LimitChange{Limiter: "p/pace", Key: &name, For: "30s"}); err != nil || done.Limiter.Keys[0].Key != name || done.Limiter.Keys[0].PausedMS < 1000 {
 		t.Errorf("%+v %v", done, err)
 	}

@@ -27,6 +27,7 @@ type callFlags struct {
 	repeat  int
 	params  []string
 	state   string
+	output  output
 }
 
 func newPolicyCall(e env) *cobra.Command {
@@ -46,10 +47,11 @@ Limiters and state start empty and are kept between repeats, and between calls w
 	}
 	f := cmd.Flags()
 	f.StringVar(&c.input, "input", "{}", "the request as JSON, @FILE, or - for standard input")
-	f.BoolVar(&c.explain, "explain", false, "add what was taken from which limiter, and when it would pass")
+	f.BoolVar(&c.explain, "explain", false, "add who decided at which line, what was taken from which limiter, and when it would pass")
 	f.IntVar(&c.repeat, "repeat", 1, "ask so many times")
 	f.StringVar(&c.state, "state", "", "keep limiters and state in this file between calls; it is made where it is missing")
 	f.StringArrayVar(&c.params, "param", nil, "a parameter of the policy, NAME=VALUE (may be repeated)")
+	c.output.add(cmd, "json", "table")
 	return cmd
 }
 
@@ -57,6 +59,9 @@ func call(cmd *cobra.Command, e env, c *callFlags, use, hookName string) error {
 	hook, ok := policy.ParseHook(hookName)
 	if !ok {
 		return usageError{fmt.Errorf("%q is no hook: want onRequest, onRoute, onResponse, onDone or onTick", hookName)}
+	}
+	if err := c.output.check(); err != nil {
+		return err
 	}
 	if c.repeat < 1 {
 		return usageError{fmt.Errorf("--repeat %d: want 1 or more", c.repeat)}
@@ -100,6 +105,10 @@ func call(cmd *cobra.Command, e env, c *callFlags, use, hookName string) error {
 		}
 		if err != nil {
 			return err
+		}
+		if c.output.format == "table" {
+			printExplanation(e.out, answer.Explain)
+			continue
 		}
 		if !c.explain {
 			answer.Explain = nil

@@ -49,6 +49,7 @@ type action struct {
 	// texts are the values that the flags were given, by field.
 	texts map[string]*[]string
 	steer struct{ tenant, priority, cost, key string }
+	why   bool   // say why it went
 	from  string // file whose bytes are sent
 	to    string // file that the answer goes to
 	// print shows the answer; nil: as what it gives is shown.
@@ -82,6 +83,9 @@ func (v *action) command() *cobra.Command {
 	f.StringVar(&v.steer.priority, "priority", "", "0 to 9")
 	f.StringVar(&v.steer.cost, "cost", "", "what it counts in limits, 1 unless told")
 	f.StringVar(&v.steer.key, "idempotency-key", "", "do it once, however often this is asked")
+	if v.a.Asks() {
+		f.BoolVar(&v.why, "explain", false, "say on standard error who let it go, what it took and where it went")
+	}
 	if v.a.TakesBytes() {
 		f.StringVarP(&v.from, "input", "i", "", `send the bytes of a file, "-" is standard input`)
 	}
@@ -243,10 +247,14 @@ func (v *action) run(cmd *cobra.Command, args []string) error {
 	p.waiting(v.subsystem + " " + v.a.Name)
 	res, err := v.d.client(v.e).Work(ctx, r)
 	if err != nil {
+		p.end()
+		printExplained(v.e.err, nil, err)
 		return err
 	}
 	defer res.Body.Close()
-	return v.show(res, p)
+	err = v.show(res, p)
+	printExplained(v.e.err, res.Header.Values("Gaia-Explain"), nil)
+	return err
 }
 
 // bound gives the daemon a moment more than the time allowed, to say that it is over.
@@ -264,6 +272,9 @@ func (v *action) head() http.Header {
 		if value != "" {
 			h.Set(name, value)
 		}
+	}
+	if v.why {
+		h.Set("Gaia-Explain", "1")
 	}
 	if v.d.timeout > 0 {
 		h.Set("Gaia-Timeout", strconv.FormatInt(max(v.d.timeout.Milliseconds(), 1), 10))

@@ -97,15 +97,16 @@ func (g *guest) newRef() *decisionRef {
 	}
 	r := &g.refs[0]
 	g.refs = g.refs[1:]
-	r.g, r.seq = g, g.seq
+	r.g, r.seq, r.d.Where = g, g.seq, g.call.Explained()
 	return g.makeRef(r)
 }
 
 // plainRef returns the ref of a decision that has no more than an action, a status and a
 // time. The same one gives the same ref: who kept it kept just that.
 func (g *guest) plainRef(a policy.Action, status int, after, delay time.Duration) *decisionRef {
+	where := g.call.Explained()
 	for _, r := range g.plain {
-		if r != nil && r.d.Action == a && r.d.Status == status && r.d.RetryAfter == after && r.d.Delay == delay && !g.loading {
+		if r != nil && r.d.Where == where && r.d.Action == a && r.d.Status == status && r.d.RetryAfter == after && r.d.Delay == delay && !g.loading {
 			r.seq = g.seq
 			g.lastRef = r
 			return r

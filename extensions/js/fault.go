@@ -58,6 +58,16 @@ func (g *guest) locate(f *policy.Fault, frames []goja.StackFrame) {
 	}
 }
 
+// here is the place of the policy that called the native function that runs, for
+// explanations; "" where that is not known.
+func (g *guest) here() string {
+	where, known, _ := g.policy.program.trace(g.rt.CaptureCallStack(maxStack, nil))
+	if !known {
+		return ""
+	}
+	return where.String()
+}
+
 // thrown is what a thrown value says. Reading it may run code of the policy, so it is
 // guarded like a hook.
 func (g *guest) thrown(ex *goja.Exception) string {

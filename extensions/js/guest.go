@@ -75,6 +75,7 @@ func newGuest(p *Policy) (*guest, error) {
 	g := &guest{policy: p, rt: rt, call: p.scope.NewCall(), loading: true, texts: newInterner(rt), long: newInterner(rt),
 		yes: rt.ToValue(true), no: rt.ToValue(false), built: map[*goja.Object]*decisionRef{}, ours: map[*goja.Object]bool{},
 		refType: refTypeOf(), bytesType: reflect.TypeFor[[]byte]()}
+	g.call.Place = g.here
 	g.watch = p.dog.add(rt)
 	rt.SetMaxCallStackSize(maxCalls)
 	now := p.clock

@@ -23,6 +23,19 @@ type Call struct {
 	loading bool
 	running bool
 	parts   []limit.Part // of a take of several limiters; kept for the next
+
+	// Place tells the FILE:LINE:COLUMN that the guest is at, "" where it is not known,
+	// for explanations; set by the engine before the first hook, nil: it cannot tell.
+	Place func() string
+}
+
+// Explained is the place that the guest is at, where the hook that runs is to be
+// explained; else "".
+func (c *Call) Explained() string {
+	if c.req == nil || !c.req.Explain || c.Place == nil {
+		return ""
+	}
+	return c.Place()
 }
 
 // NewCall returns a call of s in its loading phase: module scope, where names may
@@ -137,6 +150,7 @@ func (c *Call) Admit(l *Limiter, a Arg, d *policy.Decision) error {
 	}
 	d.Reset()
 	d.Limit = policy.LimitInfo{Name: l.name, Key: key, Limit: r.Limit, Remaining: r.Remaining, Reset: r.Reset}
+	d.Where = c.Explained()
 	switch {
 	case !r.OK:
 		d.Action, d.RetryAfter = policy.ActionDeny, r.Wait
@@ -181,7 +195,7 @@ func (c *Call) record(l *Limiter, key string, cost int64, r limit.Result) string
 		return key
 	}
 	e := policy.Entry{Limiter: l.name, Policy: c.scope.c.Policy, Key: key, Cost: cost, Taken: c.now, OK: r.OK,
-		Wait: r.Wait, Limit: r.Limit, Remaining: r.Remaining, Reset: r.Reset}
+		Wait: r.Wait, Limit: r.Limit, Remaining: r.Remaining, Reset: r.Reset, Where: c.Explained()}
 	if r.OK {
 		e.From = c.limiter(l)
 	}

@@ -73,7 +73,7 @@ func (c *Chain) OnRequest(r *Request, d *Decision, s *Scratch) {
 			continue
 		}
 		s.d.Reset()
-		m.ask(HookRequest, r.Now, &s.d, func(p Policy, d *Decision) error { return p.OnRequest(r, d) })
+		m.ask(HookRequest, r, r.Now, &s.d, func(p Policy, d *Decision) error { return p.OnRequest(r, d) })
 		if !s.d.IsZero() {
 			s.d.Policy = m.Name()
 			merge(r, d, &s.d)
@@ -96,7 +96,7 @@ func (c *Chain) OnRoute(r *Request, upstreams []Upstream, d *Decision, s *Scratc
 			continue
 		}
 		s.d.Reset()
-		m.ask(HookRoute, r.Now, &s.d, func(p Policy, d *Decision) error { return p.OnRoute(r, upstreams, d) })
+		m.ask(HookRoute, r, r.Now, &s.d, func(p Policy, d *Decision) error { return p.OnRoute(r, upstreams, d) })
 		switch {
 		case s.d.Action == ActionDeny:
 			s.d.Policy = m.Name()
@@ -121,7 +121,7 @@ func (c *Chain) OnResponse(r *Request, res *Response, d *Decision, s *Scratch) {
 			continue
 		}
 		s.d.Reset()
-		m.ask(HookResponse, r.Now, &s.d, func(p Policy, d *Decision) error { return p.OnResponse(r, res, d) })
+		m.ask(HookResponse, r, r.Now, &s.d, func(p Policy, d *Decision) error { return p.OnResponse(r, res, d) })
 		if s.d.Action == ActionRetry && d.Action == ActionNone {
 			d.Action, d.Delay, d.Upstream, d.Reason, d.Policy = ActionRetry, s.d.Delay, s.d.Upstream, s.d.Reason, m.Name()
 		}
@@ -135,7 +135,7 @@ func (c *Chain) OnDone(r *Request, res *Response) {
 	}
 	for _, m := range c.members {
 		if m.hooks.Has(HookDone) && m.match.Matches(r) {
-			m.ask(HookDone, r.Now, nil, func(p Policy, _ *Decision) error { return p.OnDone(r, res) })
+			m.ask(HookDone, r, r.Now, nil, func(p Policy, _ *Decision) error { return p.OnDone(r, res) })
 		}
 	}
 }
@@ -147,7 +147,7 @@ func (c *Chain) OnTick(t *Tick) {
 	}
 	for _, m := range c.members {
 		if m.hooks.Has(HookTick) {
-			m.ask(HookTick, t.Now, nil, func(p Policy, _ *Decision) error { return p.OnTick(t) })
+			m.ask(HookTick, nil, t.Now, nil, func(p Policy, _ *Decision) error { return p.OnTick(t) })
 		}
 	}
 }
@@ -158,14 +158,16 @@ func merge(r *Request, d, one *Decision) {
 	case ActionDeny:
 		d.Action, d.Status, d.RetryAfter = ActionDeny, one.Status, one.RetryAfter
 		d.Reason, d.Limit, d.Policy = one.Reason, one.Limit, one.Policy
+		d.Where = one.Where
 	case ActionDelay:
 		if d.Action != ActionDelay || one.Delay > d.Delay {
 			d.Action, d.Delay = ActionDelay, one.Delay
 			d.Reason, d.Limit, d.Policy = one.Reason, one.Limit, one.Policy
+			d.Where = one.Where
 		}
 	case ActionAllow, ActionRoute:
 		if d.Action == ActionNone || d.Action == ActionAllow {
-			d.Action, d.Policy = one.Action, one.Policy
+			d.Action, d.Policy, d.Where = one.Action, one.Policy, one.Where
 			if one.Reason != "" {
 				d.Reason = one.Reason
 			}

@@ -69,6 +69,9 @@ type Decision struct {
 	// Limit describes the ledger entry that decided; filled by natives and the
 	// host, never by a policy.
 	Limit LimitInfo
+	// Where is the FILE:LINE:COLUMN that decided, where the engine can tell; filled
+	// only with Request.Explain.
+	Where string
 	// Policy names the policy that decided; filled by Chain.
 	Policy string
 }

@@ -18,6 +18,7 @@ type Entry struct {
 	From      Taker  // nil for a refusal: there is nothing to give back
 	Limiter   string // scoped name
 	Policy    string // who took it; "" a configured limit
+	Where     string // FILE:LINE:COLUMN of the take, only with Request.Explain
 	Key       string
 	Cost      int64
 	Taken     int64         // the clock at the take

@@ -88,8 +88,12 @@ func (m *Member) AllFaults() uint64 {
 func (m *Member) BreakerOpen(now int64) bool { return m.breaker.openUntil.Load() > now }
 
 // ask runs one hook under the breaker and answers for it when it fails. For hooks
-// that decide nothing d is nil.
-func (m *Member) ask(h Hook, now int64, d *Decision, call func(Policy, *Decision) error) {
+// that decide nothing d is nil; for ticks r is.
+func (m *Member) ask(h Hook, r *Request, now int64, d *Decision, call func(Policy, *Decision) error) {
+	if r != nil && r.Explain && r.Dry != nil {
+		m.askApart(h, r, d, call)
+		return
+	}
 	m.calls.Add(1)
 	if !m.breaker.allow(now) {
 		m.answerFor(h, d, call)
@@ -101,8 +105,40 @@ func (m *Member) ask(h Hook, now int64, d *Decision, call func(Policy, *Decision
 		return
 	}
 	m.Report(h, err)
+	if r != nil {
+		m.explain(h, r, err)
+	}
 	m.breaker.done(now, true)
 	m.answerFor(h, d, call)
+}
+
+// askApart runs one hook for a dry explanation: nothing is counted, and its faults
+// open no breaker.
+func (m *Member) askApart(h Hook, r *Request, d *Decision, call func(Policy, *Decision) error) {
+	var err error
+	if m.BreakerOpen(r.Now) {
+		err = errNotAsked
+	} else {
+		err = m.run(h, d, call)
+	}
+	if err != nil {
+		m.explain(h, r, err)
+		m.answerFor(h, d, call)
+	}
+}
+
+var errNotAsked = errors.New("it keeps failing and is not asked")
+
+// explain tells whoever explains r of a fault.
+func (m *Member) explain(h Hook, r *Request, err error) {
+	if !r.Explain || r.Faults == nil {
+		return
+	}
+	var f *Fault
+	if !errors.As(err, &f) {
+		f = &Fault{Policy: m.Name(), Hook: h, Kind: FaultException, Err: err}
+	}
+	r.Faults(f)
 }
 
 // Report counts and tells a fault of the policy, also one that was found by the

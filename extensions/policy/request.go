@@ -68,6 +68,11 @@ type Request struct {
 	// Ledger receives what natives take on behalf of this attempt. nil: nothing is
 	// recorded, and nothing can be given back.
 	Ledger Ledger
+	// Explain asks engines to note where their policy decided and took, which costs
+	// time. It changes no decision.
+	Explain bool
+	// Faults is told of the faults of policies, with Explain; nil: nobody.
+	Faults func(*Fault)
 	// Dry is nil for a live call. Otherwise it holds the overlay that natives
 	// write to instead of the live limiters and state.
 	Dry any

@@ -11,21 +11,21 @@ import (
 // Answer is what a hook decided, as JSON. Times are milliseconds; what was not said
 // is left out.
 type Answer struct {
-	Action     string            `json:"action"`
-	Status     int               `json:"status,omitempty"`
-	Reason     string            `json:"reason,omitempty"`
-	RetryAfter float64           `json:"retry_after,omitempty"`
-	Delay      float64           `json:"delay,omitempty"`
-	Key        string            `json:"key,omitempty"`
-	Upstream   string            `json:"upstream,omitempty"`
-	Timeout    float64           `json:"timeout,omitempty"`
-	Cost       *int64            `json:"cost,omitempty"`
-	Priority   *int              `json:"priority,omitempty"`
-	Headers    map[string]string `json:"headers,omitempty"`
-	Limit      *Level            `json:"limit,omitempty"`
-	Wait       float64           `json:"wait,omitempty"`    // in tests: of the decision and of all that was taken, the longest
-	Unasked    bool              `json:"unasked,omitempty"` // in tests: options.match leaves the request out
-	Explain    *Explanation      `json:"explain,omitempty"`
+	Action     string              `json:"action"`
+	Status     int                 `json:"status,omitempty"`
+	Reason     string              `json:"reason,omitempty"`
+	RetryAfter float64             `json:"retry_after,omitempty"`
+	Delay      float64             `json:"delay,omitempty"`
+	Key        string              `json:"key,omitempty"`
+	Upstream   string              `json:"upstream,omitempty"`
+	Timeout    float64             `json:"timeout,omitempty"`
+	Cost       *int64              `json:"cost,omitempty"`
+	Priority   *int                `json:"priority,omitempty"`
+	Headers    map[string]string   `json:"headers,omitempty"`
+	Limit      *Level              `json:"limit,omitempty"`
+	Wait       float64             `json:"wait,omitempty"`    // in tests: of the decision and of all that was taken, the longest
+	Unasked    bool                `json:"unasked,omitempty"` // in tests: options.match leaves the request out
+	Explain    *policy.Explanation `json:"explain,omitempty"`
 }
 
 // Level is the level of a limiter.
@@ -37,16 +37,7 @@ type Level struct {
 	Reset     float64 `json:"reset"`
 }
 
-// Explanation says why: who decided, what was taken or refused, and when the same
-// request would pass.
-type Explanation struct {
-	Policy     string    `json:"policy"`
-	Generation uint64    `json:"generation"` // 0: no host runs it
-	Ledger     []Taken   `json:"ledger"`
-	WouldPass  time.Time `json:"would_pass"` // now where it passes
-}
-
-// Taken is one entry of the ledger.
+// Taken is one entry of the ledger as tests of policies see it.
 type Taken struct {
 	Level
 	Cost int64   `json:"cost"`
@@ -82,12 +73,12 @@ func Call(p policy.Policy, h policy.Hook, in *Input, overlay *natives.Overlay) (
 		overlay = natives.NewOverlay()
 	}
 	led := &ledger{}
-	in.Request.Dry, in.Request.Ledger = overlay, led
+	in.Request.Dry, in.Request.Ledger, in.Request.Explain = overlay, led, true
 	var d policy.Decision
 	if err := askHook(p, h, in, &d, overlay); err != nil {
 		return nil, err
 	}
-	return newAnswer(p.Name(), &d, led.entries, in.Request.Now), nil
+	return newAnswer(p.Name(), &d, led.entries, in), nil
 }
 
 // Live asks one hook of p as in production: what it takes and writes stays in the host of its scope.
@@ -96,12 +87,12 @@ func Live(p policy.Policy, h policy.Hook, in *Input) (*Answer, error) {
 		return nil, fmt.Errorf("%s has no %s (it has %v)", p.Name(), h, p.Hooks().Names())
 	}
 	led := &ledger{}
-	in.Request.Ledger = led
+	in.Request.Ledger, in.Request.Explain = led, true
 	var d policy.Decision
 	if err := askHook(p, h, in, &d, nil); err != nil {
 		return nil, err
 	}
-	return newAnswer(p.Name(), &d, led.entries, in.Request.Now), nil
+	return newAnswer(p.Name(), &d, led.entries, in), nil
 }
 
 // askHook calls the hook h of p about in; a nil dry is live.
@@ -121,7 +112,23 @@ func askHook(p policy.Policy, h policy.Hook, in *Input, d *policy.Decision, dry 
 	return fmt.Errorf("no such hook: %d", h)
 }
 
-func newAnswer(name string, d *policy.Decision, entries []policy.Entry, now int64) *Answer {
+// explain says why, with the upstreams that the hook was shown.
+func explain(name string, d *policy.Decision, entries []policy.Entry, in *Input) *policy.Explanation {
+	if d.Policy = name; d.IsZero() && len(entries) == 0 {
+		d.Policy = "" // it had no opinion
+	}
+	e := policy.Explain(&in.Request, d, entries)
+	for _, u := range in.Upstreams {
+		why := "not named"
+		if u.Name == d.Upstream {
+			why = "named by a policy"
+		}
+		e.Consider(u.Name, why)
+	}
+	return &e
+}
+
+func newAnswer(name string, d *policy.Decision, entries []policy.Entry, in *Input) *Answer {
 	a := &Answer{Action: d.Action.String(), Status: d.Status, Reason: d.Reason, RetryAfter: ms(d.RetryAfter), Delay: ms(d.Delay),
 		Key: d.Key, Upstream: d.Upstream, Timeout: ms(d.Timeout)}
 	if d.Action == policy.ActionDeny && a.Status == 0 {
@@ -142,22 +149,8 @@ func newAnswer(name string, d *policy.Decision, entries []policy.Entry, now int6
 	if d.Limit.Name != "" {
 		a.Limit = &Level{d.Limit.Name, d.Limit.Key, d.Limit.Limit, d.Limit.Remaining, ms(d.Limit.Reset)}
 	}
-	a.Explain = &Explanation{Policy: name, Ledger: []Taken{}, WouldPass: time.Unix(0, now+passesIn(d, entries)).UTC()}
-	for _, e := range entries {
-		a.Explain.Ledger = append(a.Explain.Ledger, Taken{Level{e.Limiter, e.Key, e.Limit, e.Remaining, ms(e.Reset)}, e.Cost, e.OK, ms(e.Wait)})
-	}
+	a.Explain = explain(name, d, entries, in)
 	return a
-}
-
-// passesIn is the longest of all waits, in nanoseconds.
-func passesIn(d *policy.Decision, entries []policy.Entry) int64 {
-	wait := max(d.Delay, d.RetryAfter)
-	for _, e := range entries {
-		if e.OK && e.Wait > wait {
-			wait = e.Wait
-		}
-	}
-	return int64(min(wait, policy.MaxDelay))
 }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -19,7 +19,9 @@ export const now = () => host("now");
 const answer = (a) => ({
   action: a.action, ok: a.action !== "deny", asked: !a.unasked, wait: a.wait ?? 0, status: a.status, reason: a.reason, retryAfter: a.retry_after,
   key: a.key, upstream: a.upstream, timeout: a.timeout, cost: a.cost, priority: a.priority, headers: a.headers, limit: a.limit,
-  ledger: a.explain?.ledger ?? [],
+  ledger: (a.explain?.ledger ?? []).map((e) => ({
+    name: e.limiter, key: e.key, cost: e.cost, ok: e.ok, wait: e.wait_ms, limit: e.limit, remaining: e.remaining, reset: e.reset_ms,
+  })),
 });
 
 export function policy(file, options = {}) {

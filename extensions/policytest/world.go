@@ -151,7 +151,7 @@ func (w *world) ask(t *trial, h policy.Hook, input json.RawMessage) (*Answer, er
 		return nil, err
 	}
 	if !t.Match.Matches(&in.Request) {
-		return &Answer{Action: policy.ActionNone.String(), Unasked: true, Explain: &Explanation{Ledger: []Taken{}}}, nil
+		return &Answer{Action: policy.ActionNone.String(), Unasked: true, Explain: &policy.Explanation{Ledger: []policy.Taken{}}}, nil
 	}
 	var parts struct{ Request json.RawMessage }
 	if err := json.Unmarshal(input, &parts); err != nil {
@@ -176,7 +176,7 @@ func (w *world) ask(t *trial, h policy.Hook, input json.RawMessage) (*Answer, er
 	case len(led.entries) > 0:
 		t.attempts[string(parts.Request)] = led
 	}
-	a := newAnswer(t.Name(), &d, led.entries[from:], w.now)
+	a := newAnswer(t.Name(), &d, led.entries[from:], in)
 	if a.Wait = ms(d.Delay); d.Action != policy.ActionDeny {
 		for _, e := range led.entries[from:] {
 			if e.OK {

@@ -55,7 +55,11 @@ func ReadToken(path string) string {
 }
 
 // AnswerError is an answer that is no success.
-type AnswerError struct{ Problem Problem }
+type AnswerError struct {
+	Problem Problem
+	// Explanations are the fields Gaia-Explain of the answer, as JSON.
+	Explanations []string
+}
 
 // Error says what is wrong: the problem's title, and of the work API its detail, who
 // denied it and when it would pass.

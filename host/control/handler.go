@@ -35,6 +35,9 @@ func (s *Server) handler() http.Handler {
 		open.Handle("GET /v1/{subsystem}", s.c.Work)
 		guarded.Handle("POST /v1/{subsystem}/{action}", s.c.Work)
 	}
+	if s.c.Explain != nil {
+		guarded.Handle("POST /v1/explain", s.c.Explain)
+	}
 	open.HandleFunc("/", notFound)
 
 	guarded.HandleFunc("POST /v1/reload", s.reload)

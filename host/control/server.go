@@ -27,6 +27,7 @@ type Config struct {
 	AllowedHosts []string // Host names accepted besides loopback ones
 	Backend      Backend
 	Work         http.Handler // the work API: GET /v1/SUBSYSTEM, POST /v1/SUBSYSTEM/ACTION; nil: none
+	Explain      http.Handler // POST /v1/explain; nil: none
 	Log          *slog.Logger // nil: discarded
 }
 

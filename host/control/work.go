@@ -74,5 +74,5 @@ func (c *Client) refusal(res *http.Response) error {
 	if json.Unmarshal(body, &p) != nil || p.Title == "" {
 		p = Problem{Title: fmt.Sprintf("%s answered %s", c.where, res.Status), Status: res.StatusCode}
 	}
-	return &AnswerError{Problem: p}
+	return &AnswerError{Problem: p, Explanations: res.Header.Values("Gaia-Explain")}
 }

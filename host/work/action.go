@@ -25,9 +25,11 @@ type Action struct {
 	Gives Gives
 
 	takesBytes, follows, quiet bool
-	stdin                      string
-	input                      reflect.Type // a struct
-	run                        func(ctx context.Context, c *Call, in any, out *Out) (any, error)
+
+	asks  bool // see Asking
+	stdin string
+	input reflect.Type // a struct
+	run   func(ctx context.Context, c *Call, in any, out *Out) (any, error)
 }
 
 // Subsystem is what can be asked of one subsystem.
@@ -89,6 +91,16 @@ func (a Action) Following() Action {
 	a.follows = true
 	return a
 }
+
+// Asking says that the action does nothing before admission let it go, and goes
+// through it: it can be explained without being done.
+func (a Action) Asking() Action {
+	a.asks = true
+	return a
+}
+
+// Asks reports whether it can be explained without being done.
+func (a *Action) Asks() bool { return a.asks }
 
 // Special keeps the action from getting a command of its own: the client has a
 // hand-written one.

@@ -66,7 +66,7 @@ func API(c APIConfig) Subsystem {
 	return Subsystem{
 		Name: policy.SubsystemAPI, Doc: "requests to other people's APIs",
 		Actions: []Action{
-			Bytes("request", "send an HTTP request when the policies let it go, and give the answer", c.request).TakingBytes(),
+			Bytes("request", "send an HTTP request when the policies let it go, and give the answer", c.request).TakingBytes().Asking(),
 		},
 		Explain: c.explain,
 	}

@@ -149,25 +149,25 @@ func Browser(c BrowserConfig) Subsystem {
 			Bytes("screenshot", "take a picture of a page", func(ctx context.Context, call *Call, in *screenshotInput, out *Out) error {
 				j := browser.Job{Action: browser.Screenshot, Script: in.Script, FullPage: in.FullPage, Quality: in.Quality}
 				return c.bytes(ctx, call, &in.pageInput, j, out)
-			}),
+			}).Asking(),
 			Bytes("pdf", "print a page", func(ctx context.Context, call *Call, in *pdfInput, out *Out) error {
 				j := browser.Job{Action: browser.PDF, Script: in.Script, Print: browser.Print{Landscape: in.Landscape, Background: in.Background,
 					Width: in.PaperWidth, Height: in.PaperHeight, Scale: in.PrintScale, Pages: in.Pages}}
 				return c.bytes(ctx, call, &in.pageInput, j, out)
-			}),
+			}).Asking(),
 			Bytes("html", "give a page's document as it is after its scripts ran", func(ctx context.Context, call *Call, in *navigateInput, out *Out) error {
 				return c.bytes(ctx, call, &in.pageInput, browser.Job{Action: browser.HTML, Script: in.Script}, out)
-			}),
+			}).Asking(),
 			JSON("evaluate", "evaluate an expression in a page", func(ctx context.Context, call *Call, in *evaluateInput) (pageAnswer, error) {
 				return c.page(ctx, call, &in.pageInput, browser.Job{Action: browser.Evaluate, Script: in.Script})
-			}),
+			}).Asking(),
 			JSON("cookies", "give the cookies that a page has set", func(ctx context.Context, call *Call, in *navigateInput) (pageAnswer, error) {
 				return c.page(ctx, call, &in.pageInput, browser.Job{Action: browser.Cookies, Script: in.Script})
-			}),
+			}).Asking(),
 			JSON("navigate", "load a page", func(ctx context.Context, call *Call, in *navigateInput) (pageAnswer, error) {
 				return c.page(ctx, call, &in.pageInput, browser.Job{Action: browser.Navigate, Script: in.Script})
-			}),
-			JSON("open", "lease a tab", c.open),
+			}).Asking(),
+			JSON("open", "lease a tab", c.open).Asking(),
 			JSON("close", "end a lease", c.close),
 			JSON("list", "list browsers and leases", c.list),
 		},

@@ -32,8 +32,8 @@ func Network(c NetworkConfig) Subsystem {
 	return Subsystem{
 		Name: policy.SubsystemNetwork, Doc: "names, connections and bandwidth",
 		Actions: []Action{
-			JSON("resolve", "the addresses of a name, from the cache or the name servers", c.resolve),
-			JSON("connect", "open a connection, close it, and tell what each step took", c.connect),
+			JSON("resolve", "the addresses of a name, from the cache or the name servers", c.resolve).Asking(),
+			JSON("connect", "open a connection, close it, and tell what each step took", c.connect).Asking(),
 			JSON("limits", "show the bandwidth in bytes a second, or set some of it until the next reload", c.limits),
 			JSON("cache", "show the names that are cached, or forget them", c.cache),
 		},

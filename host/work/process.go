@@ -159,8 +159,8 @@ func Process(c ProcessConfig) Subsystem {
 	return Subsystem{
 		Name: policy.SubsystemProcess, Doc: "child processes",
 		Actions: []Action{
-			JSON("start", "start a process when the policies let it go", c.start),
-			Lines("run", "start a process, give its output as it comes, and its end", c.run).Special(),
+			JSON("start", "start a process when the policies let it go", c.start).Asking(),
+			Lines("run", "start a process, give its output as it comes, and its end", c.run).Special().Asking(),
 			JSON("list", "list the processes, running and remembered", c.list),
 			JSON("status", "describe a process", c.status),
 			JSON("wait", "wait until a process has ended for good", c.wait),

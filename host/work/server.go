@@ -126,6 +126,15 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request, sub *Subsystem) {
 	x := &exchange{s: s, sub: sub, a: a, r: r, w: w, call: Call{header: w.Header(), IdempotencyKey: r.Header.Get("Idempotency-Key"), Size: -1}}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
+	on, e := wantsExplanation(r.Header)
+	if e != nil {
+		s.answer(w, e, sub)
+		return
+	}
+	if on {
+		t := admission.NewTrace(nil)
+		ctx, x.w = admission.WithTrace(ctx, t), &explained{ResponseWriter: w, trace: t}
+	}
 	if a.follows {
 		defer context.AfterFunc(s.stopping, cancel)()
 	}

@@ -46,6 +46,7 @@ func (c *Core) prepare(now int64, op *Op) {
 	clear(op.entries)
 	op.entries = op.entries[:0]
 	op.candidates = op.candidates[:0]
+	op.faults = nil
 	op.full = route.Set{}
 	op.upstream, op.again = -1, false
 	c.mu.Lock()
@@ -261,7 +262,7 @@ func (c *Core) elsewhere(now int64, op *Op) bool {
 
 // passedOver notes for an explanation who was not asked because it is not well.
 func (op *Op) passedOver(now int64) {
-	if !op.dry() {
+	if !op.dry() && !op.Req.Explain {
 		return
 	}
 	for i := range op.Group.Len() {

@@ -107,8 +107,10 @@ func (c *Core) Begin(now int64, op *Op) Verdict {
 	op.base.key, op.base.cost, op.base.priority = op.Req.Key, op.Req.Cost, op.Req.Priority
 	op.Req.Subsystem, op.Req.Ledger, op.Req.Attempt = c.subsystem, op, 0
 	c.mu.Lock()
-	op.key = c.keys.ref(op.Req.Key)
-	if !op.dry() {
+	if op.dry() {
+		op.key = c.keys.look(op.Req.Key)
+	} else {
+		op.key = c.keys.ref(op.Req.Key)
 		c.budget.deposit(now, &c.set.Load().Retry)
 	}
 	c.mu.Unlock()
@@ -183,6 +185,11 @@ func (c *Core) waitFor(now, until int64, op *Op, s state) Verdict {
 func (c *Core) enter(now int64, op *Op) Verdict {
 	s := c.set.Load()
 	if op.dry() {
+		c.mu.Lock()
+		if g := c.blockingLocked(s, op); g != nil {
+			op.dryBehind = s.names[g.level]
+		}
+		c.mu.Unlock()
 		op.state = stateEnded
 		return Verdict{Kind: Go}
 	}

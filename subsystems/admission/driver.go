@@ -52,8 +52,8 @@ func (d *Driver) Core() *Core { return d.core }
 func (d *Driver) Now() int64 { return d.clock() }
 
 // Admit begins op and sleeps until it may go, then marks it started. An error is a
-// *DeniedError or the context's; the op is then to be freed. The context's
-// deadline bounds the op's.
+// *DeniedError or the context's, or ErrExplained under a dry Trace; the op is then to
+// be freed. The context's deadline bounds the op's.
 func (d *Driver) Admit(ctx context.Context, op *Op) error {
 	now := d.clock()
 	if t, ok := ctx.Deadline(); ok {
@@ -62,12 +62,29 @@ func (d *Driver) Admit(ctx context.Context, op *Op) error {
 			op.Req.Deadline = at
 		}
 	}
-	return d.serve(ctx, op, d.core.Begin(now, op))
+	t := traceOf(ctx)
+	if t == nil {
+		return d.serve(ctx, op, d.core.Begin(now, op))
+	}
+	t.prepare(op)
+	if t.dry != nil {
+		d.core.Begin(now, op)
+		t.note(op, now, nil)
+		return ErrExplained
+	}
+	err := d.serve(ctx, op, d.core.Begin(now, op))
+	t.note(op, now, err)
+	return err
 }
 
 // Again begins the next attempt after Settle, as Admit does the first.
 func (d *Driver) Again(ctx context.Context, op *Op) error {
-	return d.serve(ctx, op, d.core.Again(d.clock(), op))
+	now := d.clock()
+	err := d.serve(ctx, op, d.core.Again(now, op))
+	if t := traceOf(ctx); t != nil {
+		t.note(op, now, err)
+	}
+	return err
 }
 
 // Answered is Core.Answered by the driver's clock.

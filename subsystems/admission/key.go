@@ -28,6 +28,7 @@ type keyState struct {
 	stale            bool
 	breaker          breaker
 	prev, next       *keyState // of the idle list
+	lone             bool      // in no table: of a dry operation
 }
 
 // keyTable finds the state of a key and forgets the one that was idle longest when
@@ -59,6 +60,14 @@ func (t *keyTable) ref(key string) *keyState {
 	return k
 }
 
+// look is ref for a dry operation: a key that is not known is not remembered.
+func (t *keyTable) look(key string) *keyState {
+	if t.byKey[key] != nil {
+		return t.ref(key)
+	}
+	return &keyState{key: key, stale: true, lone: true, refs: 1}
+}
+
 func (t *keyTable) insert(key string) *keyState {
 	if len(t.byKey) >= t.max && t.idle.next != &t.idle {
 		old := t.idle.next
@@ -75,7 +84,7 @@ func (t *keyTable) insert(key string) *keyState {
 
 // unref ends a ref; nil is allowed.
 func (t *keyTable) unref(k *keyState) {
-	if k == nil {
+	if k == nil || k.lone {
 		return
 	}
 	k.refs--

@@ -99,6 +99,7 @@ type progress struct {
 	scratch    policy.Scratch
 	answer     policy.Decision // of onRoute and onResponse
 	entries    []policy.Entry
+	faults     []string // of policies, where they are explained
 	candidates []Candidate
 	view       []policy.Upstream
 
@@ -110,7 +111,9 @@ type progress struct {
 	since  int64         // when the wait began
 	waited time.Duration // all waits so far
 	dryFor time.Duration // dry: the wait it would have
-	sent   int64
+	// dryBehind is, of a dry one, the limit whose slots are all taken.
+	dryBehind string
+	sent      int64
 
 	again      bool
 	againAfter time.Duration
