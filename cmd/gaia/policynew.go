@@ -66,17 +66,18 @@ func makePolicy(e env, dir, lang, from string) error {
 			return err
 		}
 		maps.Copy(files, beside)
-		delete(files, bundle.ManifestFile) // it describes another policy
+		delete(files, bundle.ManifestFile) // they are of another policy
+		delete(files, name+".test.json")
 	}
 	if err := writeFolder(dir, files); err != nil {
 		return err
 	}
-	printNext(e, dir, name, lang)
+	printNext(e, dir, name, lang, files[name+".test.json"] != nil)
 	return nil
 }
 
 // printNext says what to type after a folder was made.
-func printNext(e env, dir, name, lang string) {
+func printNext(e env, dir, name, lang string, cases bool) {
 	script := lang == "js" || lang == "ts"
 	source := map[string]string{"js": name + ".js", "ts": name + ".ts", "rust": "src/lib.rs", "go": "policy.go", "assemblyscript": "assembly/policy.ts", "c": "policy.c"}[lang]
 	run := filepath.Join(dir, source)
@@ -87,6 +88,9 @@ func printNext(e env, dir, name, lang string) {
 	if !script {
 		run = filepath.Join(dir, name+".wasm")
 		fmt.Fprintf(e.out, "  gaia policy build %s\n", dir)
+	}
+	if cases {
+		fmt.Fprintf(e.out, "  gaia policy test %s\n", dir)
 	}
 	fmt.Fprintf(e.out, "  gaia policy check %s\n  gaia policy call %s onRequest --input '{\"host\":\"api.example.com\"}' --explain\n  gaia run %s\n", run, run, run)
 	if script {

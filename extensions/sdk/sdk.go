@@ -13,7 +13,7 @@ import (
 // FS holds gaia.d.ts and tsconfig.json, to be written beside a new policy, and a folder
 // for each language: its kit, and below new/ the policy to begin with.
 //
-//go:embed gaia.d.ts tsconfig.json js ts c rust go assemblyscript
+//go:embed gaia.d.ts tsconfig.json cases.json js ts c rust go assemblyscript
 var FS embed.FS
 
 // Languages lists what Project knows, in the order of the help.
@@ -53,7 +53,7 @@ func Kit(lang string) (map[string][]byte, error) {
 }
 
 // Project returns the files of a new policy by their paths with slashes: a kit and a
-// policy to begin with. The name stands where the files say NAME; it has letters, digits,
+// policy to begin with, and cases for its test. The name stands where the files say NAME; it has letters, digits,
 // '_' and '-'. A file of Go's toolchain is kept with the ending .txt, which it loses here.
 func Project(name, lang string) (map[string][]byte, error) {
 	files, err := Kit(lang)
@@ -76,5 +76,14 @@ func Project(name, lang string) (map[string][]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the kit: %w", err)
 	}
+	cases, err := FS.ReadFile("cases.json")
+	if err != nil {
+		return nil, fmt.Errorf("read the kit: %w", err)
+	}
+	file := name + ".wasm"
+	if lang == "js" || lang == "ts" {
+		file = name + "." + lang
+	}
+	files[name+".test.json"] = []byte(strings.ReplaceAll(string(cases), "FILE", file))
 	return files, nil
 }
