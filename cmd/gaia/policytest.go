@@ -98,7 +98,15 @@ func runTests(ctx context.Context, e env, f *testFlags, args []string) error {
 	}
 	suite.Open, suite.Script = rig.open, openTestScript
 	report := &policytest.Report{}
+	built := map[string]bool{}
 	for _, file := range files {
+		if dir := filepath.Dir(file); !built[dir] {
+			built[dir] = true
+			if err := buildStale(ctx, e, engine, dir); err != nil {
+				report.Errors = append(report.Errors, loadText(err))
+				continue
+			}
+		}
 		began := time.Now()
 		results, err := suite.RunFile(ctx, file)
 		report.Add(results, time.Since(began))
@@ -118,6 +126,19 @@ func runTests(ctx context.Context, e env, f *testFlags, args []string) error {
 		return silent(exitTests)
 	}
 	return nil
+}
+
+// buildStale builds the module of a project whose sources are newer.
+func buildStale(ctx context.Context, e env, engine *wasm.Engine, dir string) error {
+	stale, err := bundle.Stale(dir)
+	if err != nil || !stale {
+		return err
+	}
+	b, err := bundle.Build(ctx, bundle.BuildConfig{Dir: dir, Engine: engine, Getenv: e.getenv})
+	if err == nil {
+		fmt.Fprintf(e.err, "built %s\n", b.File)
+	}
+	return err
 }
 
 func (f *testFlags) write(e env, r *policytest.Report) error {
