@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
 	"sync"
 	"testing"
 	"time"
@@ -68,15 +69,15 @@ func TestProviders(t *testing.T) {
 			}
 			bare, behind := a.run(t, window, took)
 			t.Logf("\n  without gaia  %v\n  behind gaia   %v", bare, behind)
-			if acceptance() && bare.p95 > busy {
-				t.Skipf("the machine is too busy to judge: answers that take 30 ms took %v without gaia", bare.p95)
-			}
 			if bare.per1000 < 100 {
 				t.Errorf("without gaia only %.2f of 1000 were refused: the provider is not loaded", bare.per1000)
 			}
 			most, least := a.most, a.least
 			if !acceptance() { // windows of a few requests, and a machine that may be busy
 				most, least = bare.per1000/2, 0.4
+			}
+			if kept := behind.per1000 < most && behind.share >= least; acceptance() && !kept && bare.p95 > busy {
+				t.Skipf("the machine is too busy to judge: answers that take 30 ms took %v without gaia", bare.p95)
 			}
 			if behind.per1000 >= most {
 				t.Errorf("%.2f of 1000 were answered 429, want fewer than %v", behind.per1000, most)
@@ -138,4 +139,31 @@ func (a *against) run(t *testing.T, window, took time.Duration) (bare, behind sc
 	}
 	wg.Wait()
 	return alone.seen(from, from.Add(took), without), shared.seen(from, from.Add(took), with)
+}
+
+// Two keys of a provider are two upstreams: each has its own limits, a request goes to the
+// key that is free, and where none is, the caller is told when to come back.
+func TestKeysOfAProvider(t *testing.T) {
+	var mu sync.Mutex
+	calls := map[string]int{}
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		calls[r.Header.Get("Authorization")]++
+		fmt.Fprint(w, "{}")
+	}))
+	t.Cleanup(up.Close)
+	upstreams := fmt.Sprintf(`routes.openai.upstreams={a: {url: %q, headers: {authorization: "Bearer a"}}, b: {url: %q, headers: {authorization: "Bearer b"}}}`, up.URL, up.URL)
+	th := runFiles(t, []string{"std/openai"}, upstreams, "policies.openai.params.rpm=2", "policies.openai.params.maxWait=0s", "policies.openai.budget=30s")
+	for i, want := range []int{200, 200, 429} {
+		code, h, body := th.get("/openai/v1/models")
+		if code != want || code == 429 && h.Get("Retry-After") == "" {
+			t.Errorf("call %d: %d, want %d: %v %s", i, code, want, h, body)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if calls["Bearer a"] != 1 || calls["Bearer b"] != 1 {
+		t.Errorf("calls by key: %v", calls)
+	}
 }
