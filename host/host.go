@@ -74,6 +74,8 @@ type Host struct {
 	watcher  *config.Watcher
 	registry *prometheus.Registry
 	faults   faultLog
+	witness  witness
+	ticks    atomic.Uint64 // of the policies so far
 
 	reloading sync.Mutex
 	counts    reloadCounts
@@ -132,6 +134,14 @@ func (h *Host) build(cfg *config.Config) error {
 	if _, err := h.policies.Load(context.Background(), specs, true); err != nil {
 		return &ConfigError{err}
 	}
+	h.newWitness(cfg)
+	s, err := h.openShadow(context.Background(), cfg)
+	if err == nil {
+		err = h.putShadow(s)
+	}
+	if err != nil {
+		return &ConfigError{err}
+	}
 	routes, err := h.routes.build(cfg, h.standardRoutes())
 	if err != nil {
 		return &ConfigError{err}
@@ -161,6 +171,11 @@ func (h *Host) Start(ctx context.Context) error {
 
 func (h *Host) start(ctx context.Context) error {
 	cfg := h.cfg.Load()
+	if r := h.witness.record; r != nil {
+		if err := r.Start(); err != nil {
+			return &ConfigError{err}
+		}
+	}
 	if err := h.control.Start(ctx); err != nil {
 		return err
 	}
@@ -215,6 +230,10 @@ func (h *Host) shutDown(ctx context.Context) error {
 	if h.control != nil {
 		errs = append(errs, h.control.Stop(ctx))
 	}
+	if r := h.witness.record; r != nil {
+		errs = append(errs, r.Stop())
+	}
+	errs = append(errs, h.putShadow(nil))
 	if h.policies != nil {
 		errs = append(errs, h.policies.Close())
 	}

@@ -20,6 +20,7 @@ type collector struct {
 	upHealthy, upInFlight, upErrors                                           *prometheus.Desc
 	fields                                                                    map[string][]*prometheus.Desc // by subsystem, in the order of its schema
 	latency                                                                   map[string]*prometheus.Desc   // by subsystem
+	witness                                                                   witnessDescs
 }
 
 func (h *Host) newRegistry() *prometheus.Registry {
@@ -41,6 +42,7 @@ func (h *Host) newRegistry() *prometheus.Registry {
 		upErrors:   desc("upstream_error_ratio", "Share of the attempts of the last 5 to 10 s that failed there.", "route", "upstream"),
 		fields:     map[string][]*prometheus.Desc{},
 		latency:    map[string]*prometheus.Desc{},
+		witness:    newWitnessDescs(),
 	}
 	for _, src := range h.Sources() {
 		s := src.Schema()
@@ -60,6 +62,9 @@ func (h *Host) Gatherer() prometheus.Gatherer { return h.registry }
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{c.build, c.health, c.generation, c.reloads, c.calls, c.faults, c.breaker, c.guests, c.value, c.upHealthy, c.upInFlight, c.upErrors} {
+		ch <- d
+	}
+	for _, d := range c.witness.all() {
 		ch <- d
 	}
 	for name, ds := range c.fields {
@@ -95,6 +100,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		gauge(c.breaker, open, p.Name)
 		gauge(c.guests, float64(p.Guests), p.Name)
 	}
+	c.witness.collect(&c.h.witness, counter)
 	c.h.natives.Metrics().Range(func(pol, name string, _ metrics.FieldKind, v float64) { gauge(c.value, v, pol, name) })
 	for _, r := range c.h.gateway.Routes() {
 		for _, u := range upstreamsOf(r.Group, c.h.clock()) {

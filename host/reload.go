@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -57,11 +58,16 @@ func (h *Host) apply(ctx context.Context, old *config.Config, force bool) (gener
 		h.policies.Refused(err)
 		return generation.Outcome{}, changes, &ConfigError{err}
 	}
+	standIn, err := h.openShadow(ctx, cfg)
+	if err != nil {
+		h.policies.Refused(err)
+		return generation.Outcome{}, changes, &ConfigError{err}
+	}
 	out, err := h.policies.Load(ctx, specs, force)
 	if err != nil {
-		return out, changes, &ConfigError{err}
+		return out, changes, &ConfigError{errors.Join(err, h.dropShadow(standIn))}
 	}
-	if err := h.applyConfig(cfg); err != nil {
+	if err := errors.Join(h.putShadow(standIn), h.applyConfig(cfg)); err != nil {
 		return out, changes, err
 	}
 	return out, changes, nil
@@ -121,6 +127,9 @@ func (h *Host) announce(ev ReloadEvent) (control.Changed, error) {
 // watched lists the files whose change reloads.
 func (h *Host) watched() []string {
 	files := h.policies.Files()
+	if s := h.witness.shadow.Load(); s != nil {
+		files = append(files, s.policy.Files...)
+	}
 	if h.o.ConfigFile != "" {
 		files = append(files, h.o.ConfigFile)
 	}

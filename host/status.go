@@ -34,6 +34,7 @@ func (h *Host) Status() control.Status {
 	for _, src := range h.Sources() {
 		st.Subsystems[src.Schema().Subsystem()] = numbersOf(src)
 	}
+	st.Shadow, st.Record = h.witness.shadowStatus(), h.witness.recordStatus()
 	return st
 }
 
@@ -95,6 +96,9 @@ func (h *Host) Health() control.Health {
 		if p.BreakerOpen {
 			top.Reasons = append(top.Reasons, "policy "+p.Name+" keeps failing and is not asked; on_failure answers for it")
 		}
+	}
+	if r := h.witness.recordStatus(); r != nil && r.Error != "" {
+		top.Reasons = append(top.Reasons, "the recording cannot be written: "+r.Error)
 	}
 	if !st.LastReload.OK {
 		top.Reasons = append(top.Reasons, "the last reload was refused: "+st.LastReload.Error)

@@ -27,24 +27,32 @@ func (h *Host) tick(ctx context.Context) {
 }
 
 func (h *Host) tickOnce(version uint64) {
-	g := h.slot.Lease()
-	if g == nil {
-		return
+	h.ticks.Store(version)
+	if s := h.witness.shadow.Load(); s != nil {
+		s.Tick(h.clock())
 	}
-	defer g.Release()
-	if !g.Chain().Hooks().Has(policy.HookTick) {
+	if g := h.slot.Lease(); g != nil {
+		defer g.Release()
+		h.tickChain(g.Chain(), nil)
+	}
+}
+
+// tickChain tells the policies of a chain the numbers of the moment; dry is their
+// overlay, nil for those in force.
+func (h *Host) tickChain(chain *policy.Chain, dry any) {
+	if !chain.Hooks().Has(policy.HookTick) {
 		return
 	}
 	block := bytebufferpool.Get()
 	defer bytebufferpool.Put(block)
-	metrics.AppendBlock(block, version, h.Sources()...)
+	metrics.AppendBlock(block, h.ticks.Load(), h.Sources()...)
 	views := map[string]*metrics.View{}
 	defer func() {
 		for _, v := range views {
 			v.Release()
 		}
 	}()
-	g.Chain().OnTick(&policy.Tick{Now: h.clock(), Block: block.B, Metrics: func(subsystem string) map[string]float64 {
+	chain.OnTick(&policy.Tick{Now: h.clock(), Block: block.B, Dry: dry, Metrics: func(subsystem string) map[string]float64 {
 		if views[subsystem] == nil {
 			v := h.natives.Numbers(subsystem)
 			if v == nil {

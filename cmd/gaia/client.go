@@ -53,6 +53,14 @@ func printStatus(w io.Writer, st control.Status) {
 		fmt.Fprintf(w, "last reload REFUSED at %s:\n%s\n", st.LastReload.At.Format(time.TimeOnly), indent(st.LastReload.Error))
 	}
 	printPolicies(w, st.Policies)
+	printShadow(w, st.Shadow)
+	if r := st.Record; r != nil {
+		fmt.Fprintf(w, "recording %s  %d lines, %d dropped, %d failed", r.File, r.Written, r.Dropped, r.Failed)
+		if r.Error != "" {
+			fmt.Fprintf(w, "  (%s)", r.Error)
+		}
+		fmt.Fprintln(w)
+	}
 	printUpstreams(w, st.Routes)
 	names := make([]string, 0, len(st.Subsystems))
 	for name := range st.Subsystems {
@@ -64,6 +72,37 @@ func printStatus(w io.Writer, st control.Status) {
 			fmt.Fprintf(w, "%s  %s\n", name, strings.Join(some, "  "))
 		}
 	}
+}
+
+// printShadow says what the shadow would do, and where it disagrees.
+func printShadow(w io.Writer, s *control.Shadow) {
+	if s == nil {
+		return
+	}
+	fmt.Fprintf(w, "shadow %s  would allow %d, delay %d, deny %d, route %d  agrees %d", s.Name, s.Would["allow"], s.Would["delay"], s.Would["deny"], s.Would["route"], s.Agrees)
+	for _, how := range []string{"denies", "allows", "delays_more", "delays_less", "elsewhere"} {
+		if n := s.Differs[how]; n > 0 {
+			fmt.Fprintf(w, "  %s %d", how, n)
+		}
+	}
+	if s.Dropped > 0 || s.Faults > 0 {
+		fmt.Fprintf(w, "  (%d hooks not run, %d faults)", s.Dropped, s.Faults)
+	}
+	fmt.Fprintln(w)
+	if d := s.Latest; d != nil {
+		fmt.Fprintf(w, "  latest: %s %s %s %s: in force %s, shadow %s\n", d.Subsystem, d.Key, d.Method, d.Path, saidText(d.Live), saidText(d.Shadow))
+	}
+}
+
+func saidText(s control.Said) string {
+	text := s.Action
+	if s.Delay > 0 {
+		text += fmt.Sprintf(" %.0f ms", s.Delay)
+	}
+	if s.Upstream != "" {
+		text += " to " + s.Upstream
+	}
+	return text
 }
 
 // numbers lists those that are not zero.

@@ -27,6 +27,7 @@ paced by the policies. POLICY is a .js, .ts or .wasm file or std/NAME.
   gaia run std/retry-after --route openai=https://api.openai.com
   gaia run policy.js --route api=https://api.example.com --listen 127.0.0.1:9000
   gaia run -c gaia.yaml
+  gaia run old.js --shadow new.js --record traffic.jsonl
 
 Saving a policy puts it in force without a restart. SIGHUP reloads, SIGTERM drains.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -37,6 +38,8 @@ Saving a policy puts it in force without a restart. SIGHUP reloads, SIGTERM drai
 		},
 	}
 	s.add(cmd)
+	cmd.Flags().String("record", "", "record attempts, decisions and outcomes in this file, JSON lines")
+	cmd.Flags().String("shadow", "", "a policy that decides on live traffic too, and enforces nothing")
 	return cmd
 }
 

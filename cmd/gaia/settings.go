@@ -51,6 +51,11 @@ func (s *settings) read(cmd *cobra.Command, e env) (*config.Config, error) {
 			flags[name] = f.Value.String()
 		}
 	}
+	for name, key := range map[string]string{"record": "record.file", "shadow": "shadow"} { // of run alone
+		if f := cmd.Flags().Lookup(name); f != nil && f.Changed {
+			flags[key] = f.Value.String()
+		}
+	}
 	if f := cmd.Flags().Lookup("watch"); f.Changed {
 		flags["watch"] = f.Value.String() == "true"
 	}

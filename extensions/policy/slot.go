@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -26,8 +27,13 @@ func NewGeneration(number uint64, c *Chain) *Generation {
 // Number counts generations from 1.
 func (g *Generation) Number() uint64 { return g.number }
 
-// Chain returns the policies of the generation.
-func (g *Generation) Chain() *Chain { return g.chain }
+// Chain returns the policies of the generation; a nil one has none.
+func (g *Generation) Chain() *Chain {
+	if g == nil {
+		return nil
+	}
+	return g.chain
+}
 
 func (g *Generation) acquire() bool {
 	if g.leases.Add(1) < retired {
@@ -55,7 +61,43 @@ func (g *Generation) Retire() <-chan struct{} {
 
 // Slot holds the generation in force. The zero Slot holds an empty one, number 0.
 // It is safe for concurrent use.
-type Slot struct{ p atomic.Pointer[Generation] }
+type Slot struct {
+	p      atomic.Pointer[Generation]
+	beside atomic.Pointer[Chain] // that is not in force
+	union  atomic.Pointer[scalarUnion]
+}
+
+// scalarUnion are the scalars that two chains read, so that the slice stays the same.
+type scalarUnion struct {
+	chain, beside *Chain
+	names         []string
+}
+
+// SetBeside has the scalars that c reads extracted too, though it is not in force; nil
+// ends that.
+func (s *Slot) SetBeside(c *Chain) { s.beside.Store(c) }
+
+// Scalars is Chain.Scalars of the chain in force and of the one beside it.
+func (s *Slot) Scalars(r *Request) []string {
+	chain, beside := s.p.Load().Chain(), s.beside.Load()
+	names := chain.Scalars(r)
+	if len(beside.Scalars(r)) == 0 {
+		return names
+	}
+	u := s.union.Load()
+	if u == nil || u.chain != chain || u.beside != beside {
+		u = &scalarUnion{chain: chain, beside: beside, names: slices.Clone(beside.scalars)}
+		if chain != nil {
+			for _, name := range chain.scalars {
+				if !slices.Contains(u.names, name) {
+					u.names = append(u.names, name)
+				}
+			}
+		}
+		s.union.Store(u)
+	}
+	return u.names
+}
 
 // Swap puts g in force for every hook that starts from now on and returns the one
 // before it, nil for none. The caller retires that one.

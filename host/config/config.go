@@ -63,6 +63,9 @@ const (
 	DefaultProcessHistory   = 256
 	DefaultCgroup           = "auto"
 	DefaultWatchInterval    = Duration(time.Second)
+
+	DefaultRecordMax  = 64 * MiB
+	DefaultRecordKeep = 5
 )
 
 // Config is the whole configuration. It is read-only once Load has returned
@@ -86,7 +89,13 @@ type Config struct {
 	// AllowedHosts are further values of Host that routes answer to, HOST or HOST:PORT.
 	AllowedHosts []string `koanf:"allowed_hosts"`
 
+	// Shadow is a policy that decides on live traffic in dry mode: a path, or std/NAME;
+	// "" none. An entry of Policies with its name configures it too.
+	Shadow string `koanf:"shadow"`
+
 	Log Log `koanf:"log"`
+	// Record is what is written about the traffic.
+	Record Record `koanf:"record"`
 	// Routes are what the gateway serves, by name: the key that limits count on.
 	Routes map[string]Route `koanf:"routes"`
 	// Policies configures policies by name. An entry without Use configures the
@@ -110,6 +119,21 @@ type Log struct {
 	Level string `koanf:"level"`
 	// Format is text, json, or auto: text on a terminal, else JSON.
 	Format string `koanf:"format" reload:"restart"`
+}
+
+// Record says where attempts are recorded, and what of their headers and bodies.
+type Record struct {
+	// File is JSON lines; "" records nothing.
+	File string `koanf:"file" reload:"restart"`
+	// MaxSize is the size at which the file is rotated, Keep how many older ones stay.
+	MaxSize ByteSize `koanf:"max_size" reload:"restart"`
+	Keep    int      `koanf:"keep" reload:"restart"`
+	// Headers are the fields recorded besides those of answers that announce limits;
+	// the values of those in Mask, and of the usual ones with credentials, are not.
+	Headers []string `koanf:"headers" reload:"restart"`
+	Mask    []string `koanf:"mask" reload:"restart"`
+	// Body names the JSON scalars of bodies that are recorded where a policy reads them.
+	Body []string `koanf:"body" reload:"restart"`
 }
 
 // Route is one reverse route. Exactly one of URL and Upstreams is given.
@@ -380,6 +404,7 @@ func Default() *Config {
 		Control: DefaultControl,
 		Watch:   true,
 		Log:     Log{Level: DefaultLogLevel, Format: DefaultLogFormat},
+		Record:  Record{MaxSize: DefaultRecordMax, Keep: DefaultRecordKeep},
 		API: API{
 			DialTimeout:         DefaultDialTimeout,
 			HeaderTimeout:       DefaultHeaderTimeout,

@@ -143,6 +143,10 @@ func (l *loader) anchorPaths(cfg *Config) {
 	anchor(&cfg.Socket, "socket")
 	anchor(&cfg.TokenFile, "token_file")
 	anchor(&cfg.StateFile, "state_file")
+	anchor(&cfg.Record.File, "record", "file")
+	if isPath(cfg.Shadow) {
+		anchor(&cfg.Shadow, "shadow")
+	}
 	anchor(&cfg.API.CAFile, "api", "ca_file")
 	anchor(&cfg.Process.LogDir, "process", "log_dir")
 	anchor(&cfg.Browser.Dir, "browser", "dir")

@@ -27,6 +27,8 @@ const (
 	maxWasmPage = 65536
 	maxFuel     = 2_000_000 // wasm.MaxFuel
 	maxLogRate  = 1000      // of options.capabilities too
+
+	maxRecordKeep = 1000
 )
 
 // Validate checks a configuration that was put together by hand, as Load does
@@ -55,6 +57,12 @@ func (v *validator) fail(path []string, format string, args ...any) {
 func (v *validator) config(c *Config) {
 	v.negative(reflect.ValueOf(c).Elem(), nil)
 	v.address(c.Listen, "listen")
+	if c.Record.File != "" && c.Record.MaxSize >= 0 && c.Record.MaxSize < 64*KiB {
+		v.fail([]string{"record", "max_size"}, "must be at least 64KiB, got %s", c.Record.MaxSize)
+	}
+	if c.Record.Keep > maxRecordKeep {
+		v.fail([]string{"record", "keep"}, "must be at most %d, got %d", maxRecordKeep, c.Record.Keep)
+	}
 	if c.Control != "" {
 		v.control(c.Control)
 	}

@@ -33,6 +33,52 @@ type Status struct {
 	Listen        string                        `json:"listen"`
 	Routes        []Route                       `json:"routes"`
 	Subsystems    map[string]map[string]float64 `json:"subsystems"`
+	Shadow        *Shadow                       `json:"shadow,omitempty"`
+	Record        *Record                       `json:"record,omitempty"`
+}
+
+// Shadow is a policy that decides on live traffic and enforces nothing.
+type Shadow struct {
+	Name    string            `json:"name"`
+	Use     string            `json:"use"`
+	Digest  string            `json:"digest"`
+	Would   map[string]uint64 `json:"would"` // attempts by what it would do: allow, deny, delay, route
+	Differs map[string]uint64 `json:"differs"`
+	Agrees  uint64            `json:"agrees"`
+	Dropped uint64            `json:"dropped"` // hooks not run, as it was behind or had its share of time
+	Calls   uint64            `json:"calls"`
+	Faults  uint64            `json:"faults"`
+	Latest  *Disagreement     `json:"latest,omitempty"`
+}
+
+// Disagreement is the newest attempt that the shadow would have decided otherwise.
+// Waits are milliseconds.
+type Disagreement struct {
+	At        time.Time `json:"at"`
+	Differs   string    `json:"differs"`
+	Subsystem string    `json:"subsystem"`
+	Key       string    `json:"key"`
+	Method    string    `json:"method,omitempty"`
+	Path      string    `json:"path,omitempty"`
+	Live      Said      `json:"live"`
+	Shadow    Said      `json:"shadow"`
+	Reason    string    `json:"reason,omitempty"`
+}
+
+// Said is what policies said of an attempt: allow, delay or deny.
+type Said struct {
+	Action   string  `json:"action"`
+	Delay    float64 `json:"delay,omitempty"`
+	Upstream string  `json:"upstream,omitempty"`
+}
+
+// Record is the recording that is being written.
+type Record struct {
+	File    string `json:"file"`
+	Written uint64 `json:"written"`
+	Dropped uint64 `json:"dropped"` // lines for which there was no room in the queue
+	Failed  uint64 `json:"failed"`  // lines that could not be written
+	Error   string `json:"error,omitempty"`
 }
 
 // Policy is one policy in force.

@@ -96,6 +96,24 @@ func (m *Manager) Check(ctx context.Context, specs []Spec) error {
 	return s.close()
 }
 
+// Beside opens a policy that is not put in force, and the chain of it alone. It sees
+// the limiters and the state in force; in dry mode it changes neither. The caller
+// closes the policy, before the manager.
+func (m *Manager) Beside(ctx context.Context, spec Spec, onFault func(*policy.Fault)) (*bundle.Policy, *policy.Chain, error) {
+	m.change.Lock()
+	defer m.change.Unlock()
+	s, err := m.open(ctx, []Spec{spec})
+	if err != nil {
+		return nil, nil, err
+	}
+	return s.policies[0], s.chain(nil, onFault), nil
+}
+
+// Same reports whether p was opened from the same bytes and settings as spec would be.
+func Same(p *bundle.Policy, was Spec, q *bundle.Policy, is Spec) bool {
+	return p.Digest == q.Digest && p.Name() == q.Name() && fingerprint(was) == fingerprint(is)
+}
+
 func (m *Manager) open(ctx context.Context, specs []Spec) (*set, error) {
 	tx := m.c.Natives.Begin(m.c.Clock())
 	return open(ctx, specs, tx, bundle.Config{Wasm: m.c.Wasm, Tx: tx, Getenv: m.c.Getenv, Log: m.c.Log, Rand: m.c.Rand})

@@ -56,8 +56,7 @@ func (s *set) same(o *set) bool {
 		return false
 	}
 	for i, p := range s.policies {
-		q := o.policies[i]
-		if p.Digest != q.Digest || p.Name() != q.Name() || fingerprint(s.specs[i]) != fingerprint(o.specs[i]) {
+		if !Same(p, s.specs[i], o.policies[i], o.specs[i]) {
 			return false
 		}
 	}

@@ -10,9 +10,9 @@ import (
 	"github.com/gaia-host/gaia/extensions/route"
 )
 
-// attempt takes op through everything up to its wait: the policies, the breaker,
+// decide takes op through everything up to its wait: the policies, the breaker,
 // the upstream and the configured limits.
-func (c *Core) attempt(now int64, op *Op) Verdict {
+func (c *Core) decide(now int64, op *Op) Verdict {
 	s := c.set.Load()
 	c.prepare(now, op)
 	if op.deadlineLeft(now) == 0 {

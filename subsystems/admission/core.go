@@ -31,6 +31,7 @@ type Core struct {
 	ops       sync.Pool
 	counts    counters
 	latency   *metrics.Histogram
+	observer  Observer // nil: nobody looks
 
 	mu     sync.Mutex // guards what follows
 	keys   keyTable
@@ -118,8 +119,12 @@ func (c *Core) Begin(now int64, op *Op) Verdict {
 		c.counts.requests.Add(1)
 	}
 	if c.closed.Load() {
-		op.Req.Attempt = 1
-		return c.deny(now, op, Denial{Kind: KindClosed, Status: statusUnavailable, Reason: reasonClosed})
+		op.Req.Attempt, op.Req.Now = 1, now
+		v := c.deny(now, op, Denial{Kind: KindClosed, Status: statusUnavailable, Reason: reasonClosed})
+		if c.observer != nil && !op.dry() {
+			c.observer.Decided(now, op, v)
+		}
+		return v
 	}
 	return c.attempt(now, op)
 }
@@ -127,6 +132,15 @@ func (c *Core) Begin(now int64, op *Op) Verdict {
 // Wake moves on an operation whose wait is over or that was let go. It may be
 // called at any time: too early, it repeats the verdict.
 func (c *Core) Wake(now int64, op *Op) Verdict {
+	attempt := op.Req.Attempt
+	v := c.wake(now, op)
+	if v.Kind == Denied && op.Req.Attempt == attempt {
+		c.ended(now, op, nil)
+	}
+	return v
+}
+
+func (c *Core) wake(now int64, op *Op) Verdict {
 	s := c.set.Load()
 	c.mu.Lock()
 	if op.state == stateQueued && now >= op.until {
@@ -251,6 +265,9 @@ func (c *Core) Cancel(now int64, op *Op, dst []*Op) []*Op {
 	}
 	op.giveBack(now)
 	c.counts.canceled.Add(1)
+	if st != stateBackoff {
+		c.ended(now, op, nil)
+	}
 	return dst
 }
 

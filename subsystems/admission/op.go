@@ -4,7 +4,6 @@ import (
 	"math"
 	"time"
 
-	"github.com/gaia-host/gaia/extensions/limit"
 	"github.com/gaia-host/gaia/extensions/policy"
 	"github.com/gaia-host/gaia/extensions/route"
 )
@@ -98,7 +97,7 @@ type progress struct {
 	}
 	scratch    policy.Scratch
 	answer     policy.Decision // of onRoute and onResponse
-	entries    []policy.Entry
+	entries    Ledger
 	faults     []string // of policies, where they are explained
 	candidates []Candidate
 	view       []policy.Upstream
@@ -120,6 +119,7 @@ type progress struct {
 	againTo    string
 	againBy    string // the policy that asked for it
 
+	seen       any // the observer's, of the attempt in hand
 	held       [levels]*gate
 	probe      uint64 // epoch of the breaker it is a probe of, 0 none
 	seq        uint64
@@ -179,54 +179,19 @@ func (op *Op) Waited() time.Duration { return op.waited + op.dryFor }
 func (op *Op) Upstream() int { return op.upstream }
 
 // Add records what a native or a configured limit took.
-func (op *Op) Add(e policy.Entry) { op.entries = append(op.entries, e) }
+func (op *Op) Add(e policy.Entry) { op.entries.Add(e) }
 
 // Settle corrects the newest entry of limiter and key to the true cost. It is
 // policy.Ledger's; the end of an attempt is Core.Settle.
 func (op *Op) Settle(now int64, limiter, key string, actual int64) bool {
-	for i := len(op.entries) - 1; i >= 0; i-- {
-		e := &op.entries[i]
-		if e.OK && e.Limiter == limiter && e.Key == key {
-			if e.From != nil {
-				e.From.Settle(now, key, e.Cost, actual, e.Taken)
-			}
-			e.Cost = actual
-			return true
-		}
-	}
-	return false
+	return op.entries.Settle(now, limiter, key, actual)
 }
 
-// giveBack undoes every take of an attempt that does not start. The entries stay
-// for explanations, without their givers.
-func (op *Op) giveBack(now int64) {
-	for i := range op.entries {
-		if e := &op.entries[i]; e.From != nil {
-			e.From.GiveBack(now, e.Key, e.Cost, reservedAt(e))
-			e.From = nil
-		}
-	}
-}
-
-// reservedAt is the moment from which time gives back what e took. A bucket that
-// made it wait was empty until the wait's end, so all of it is still owed; counted
-// from the take, a queue of callers that leave together would give back nothing.
-func reservedAt(e *policy.Entry) int64 {
-	if l, ok := e.From.(interface{ Kind() limit.Kind }); ok && l.Kind().Reserves() {
-		return e.Taken + int64(e.Wait)
-	}
-	return e.Taken
-}
+// giveBack undoes every take of an attempt that does not start.
+func (op *Op) giveBack(now int64) { op.entries.GiveBack(now) }
 
 // release ends the takes of an attempt that started.
-func (op *Op) release(now int64) {
-	for i := range op.entries {
-		if e := &op.entries[i]; e.From != nil {
-			e.From.Release(now, e.Key, e.Cost)
-			e.From = nil
-		}
-	}
-}
+func (op *Op) release(now int64) { op.entries.Release(now) }
 
 // refusal is the newest take that was refused, nil for none.
 func (op *Op) refusal() *policy.Entry {

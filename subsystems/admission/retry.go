@@ -72,6 +72,14 @@ func outcomeOf(res *policy.Response) outcome {
 // caller drops the answer, calls Settle and after it Again. res.Upstream and
 // res.Sent are filled in.
 func (c *Core) Answered(now int64, op *Op, res *policy.Response) bool {
+	again := c.answered(now, op, res)
+	if c.observer != nil && !op.dry() {
+		c.observer.Answered(now, op, res, again)
+	}
+	return again
+}
+
+func (c *Core) answered(now int64, op *Op, res *policy.Response) bool {
 	c.fill(op, res)
 	op.Req.Now = now
 	op.answer.Reset()

@@ -34,6 +34,7 @@ func (c *Core) Settle(now int64, op *Op, res *policy.Response, dst []*Op) []*Op 
 	c.fill(op, res)
 	op.Req.Now = now
 	c.onDone(op, res)
+	c.ended(now, op, res)
 	op.release(now)
 	took := waitOf(now, op.sent)
 	how := outcomeOf(res)

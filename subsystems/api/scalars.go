@@ -13,11 +13,7 @@ import (
 // scalarNames returns what is to be extracted for x, nil for nothing. Compiling is
 // done once for a chain.
 func (p *Pool) scalarNames(x *exchange) *scalars.Names {
-	g := p.core.Slot().Current()
-	if g == nil {
-		return nil
-	}
-	names := g.Chain().Scalars(&x.op.Req)
+	names := p.core.Slot().Scalars(&x.op.Req)
 	if len(names) == 0 {
 		return nil
 	}

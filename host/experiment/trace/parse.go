@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/gaia-host/gaia/host/experiment/sim"
+	"github.com/gaia-host/gaia/host/record"
 )
 
 // parser returns what reads one line. Of CSV it reads the header line first.
@@ -102,12 +104,18 @@ func (c *Config) csv(lines *bufio.Scanner) (func(string) (sim.Row, error), error
 	}, nil
 }
 
+// errRetry is a recorded attempt after the first: an experiment tries again by itself.
+var errRetry = errors.New("not the first attempt")
+
 func (c *Config) jsonl(text string) (sim.Row, error) {
 	var o map[string]any
 	d := json.NewDecoder(strings.NewReader(text))
 	d.UseNumber()
 	if err := d.Decode(&o); err != nil {
 		return sim.Row{}, fmt.Errorf("want a JSON object: %w", err)
+	}
+	if again, ok := o["attempt"].(json.Number); ok && o["schema"] == record.Schema && again != "1" {
+		return sim.Row{}, errRetry
 	}
 	return row(func(field string) string {
 		switch v := o[c.column(field)].(type) {

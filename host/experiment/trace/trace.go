@@ -116,6 +116,9 @@ func Read(r io.Reader, c Config) (*Data, error) {
 			continue
 		}
 		row, err := parse(text)
+		if errors.Is(err, errRetry) {
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("trace: %s:%d: %w", c.File, line, err)
 		}
