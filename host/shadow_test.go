@@ -69,13 +69,13 @@ export function onResponse(req, res) { l.pause("up", "1h"); return { action: "re
 			if want := map[int]int{200: 8, 429: 4}; !maps.Equal(got, want) {
 				t.Errorf("answers %v, want %v", got, want)
 			}
-			s := shadowIs(t, th, "it was not asked", func(s *control.Shadow) bool { return s.Calls > 0 })
+			shadowIs(t, th, "it was not asked", func(s *control.Shadow) bool { return s.Calls > 0 })
 			st := th.Status()
 			if st.Policies[0].Faults != 0 || len(st.Policies) != 1 {
 				t.Errorf("the policy in force: %+v", st.Policies)
 			}
 			if name == "denies" {
-				s = shadowIs(t, th, "denials", func(s *control.Shadow) bool {
+				s := shadowIs(t, th, "denials", func(s *control.Shadow) bool {
 					return s.Would["deny"] == 12 && s.Differs["denies"] == 8 && s.Agrees == 4
 				})
 				if d := s.Latest; d == nil || d.Differs != "denies" || d.Path != "/" || d.Live.Action != "allow" || d.Shadow.Action != "deny" {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -13,9 +14,6 @@ import (
 	"github.com/gaia-host/gaia/host/shadow"
 	"github.com/spf13/cobra"
 )
-
-// exitUnmet is the exit code of thresholds and tests that were not met.
-const exitUnmet = 99
 
 type replayFlags struct {
 	trace, against string
@@ -44,13 +42,15 @@ With --fail-on-diff the exit code of a difference is 99.`,
 	f.BoolVar(&r.fail, "fail-on-diff", false, "end with 99 where anything differs")
 	f.StringArrayVar(&r.params, "param", nil, "a parameter of the policies, NAME=VALUE (may be repeated)")
 	r.out.add(cmd, "table", "json")
-	_ = cmd.MarkFlagRequired("trace") // fails only for a flag that does not exist
 	return cmd
 }
 
 func runReplay(cmd *cobra.Command, e env, r *replayFlags, use string) error {
 	if err := r.out.check(); err != nil {
 		return err
+	}
+	if r.trace == "" {
+		return usageError{errors.New("--trace FILE is missing: what gaia run --record wrote")}
 	}
 	params, err := readParams(r.params)
 	if err != nil {
@@ -76,7 +76,7 @@ func runReplay(cmd *cobra.Command, e env, r *replayFlags, use string) error {
 		printReplay(e.out, rep)
 	}
 	if err == nil && r.fail && rep.Different > 0 {
-		return silent(exitUnmet)
+		return silent(exitThresholds)
 	}
 	return err
 }

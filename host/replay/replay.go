@@ -223,7 +223,7 @@ func (s *side) ask(r *row) (admission.Said, string) {
 	c := &shadow.Case{Req: r.request()}
 	s.cases[r] = c
 	said := c.Ask(s.chain, s.overlay, MaxWait)
-	return said, c.Decision.Reason
+	return said, c.Why()
 }
 
 // follow shows what happened to an attempt; a nil side sees nothing.

@@ -119,11 +119,11 @@ func TestBadTraces(t *testing.T) {
 		good + "nonsense\n":   "t.jsonl:2: want a line of a recording",
 		good + "{}\n":         `t.jsonl:2: schema ""`,
 		good + `{"time":"x"}`: "t.jsonl:2: want a line of a recording: time cannot be a string",
-		strings.Replace(good, `"api"`, `"apu"`, 1):           `t.jsonl:1: subsystem "apu"`,
-		strings.Replace(good, `"cost":1`, `"cost":-1`, 1):    "t.jsonl:1: cost -1",
-		strings.Replace(good, `"service":1,`, "", 1):         "t.jsonl:1: service is missing",
+		strings.Replace(good, `"api"`, `"apu"`, 1):                      `t.jsonl:1: subsystem "apu"`,
+		strings.Replace(good, `"cost":1`, `"cost":-1`, 1):               "t.jsonl:1: cost -1",
+		strings.Replace(good, `"service":1,`, "", 1):                    "t.jsonl:1: service is missing",
 		strings.Replace(good, `"time":1700000000000`, `"time":1e18`, 1): "out of range",
-		strings.Repeat("x", maxLine+1):                       "t.jsonl:1: ",
+		strings.Repeat("x", maxLine+1):                                  "t.jsonl:1: ",
 	} {
 		if _, err := read(strings.NewReader(text), "t.jsonl"); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.60q: %v, want %s", text, err, want)

@@ -67,7 +67,11 @@ func read(r io.Reader, file string) ([]*row, error) {
 // plain says what is wrong in the words of JSON, not of Go.
 func plain(err error) error {
 	var t *json.UnmarshalTypeError
-	if errors.As(err, &t) {
+	switch {
+	case !errors.As(err, &t):
+	case t.Field == "":
+		return fmt.Errorf("an object cannot be a %s", t.Value)
+	default:
 		return fmt.Errorf("%s cannot be a %s", t.Field, t.Value)
 	}
 	return err

@@ -60,3 +60,11 @@ func (c *Case) Done(chain *policy.Chain, now int64, res *policy.Response) {
 	c.ledger.Release(now)
 	c.let = false
 }
+
+// Why is the reason that the policy gave, or else the limiter that decided; "" neither.
+func (c *Case) Why() string {
+	if c.Decision.Reason == "" && c.Decision.Limit.Name != "" {
+		return "limiter " + c.Decision.Limit.Name
+	}
+	return c.Decision.Reason
+}

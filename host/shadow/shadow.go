@@ -247,7 +247,7 @@ func (s *Shadow) handle(e event) {
 		s.diffs[d].Add(1)
 		if d != Same {
 			s.latest.Store(&Disagreement{At: e.now, Diff: d, Subsystem: c.Req.Subsystem, Key: c.Req.Key, Method: c.Req.Method, Path: c.Req.Path,
-				Live: e.note.live, Shadow: said, Reason: c.Decision.Reason})
+				Live: e.note.live, Shadow: said, Reason: c.Why()})
 		}
 	case answered:
 		e.note.c.Answer(chain, e.now, e.res)

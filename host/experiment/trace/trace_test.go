@@ -99,3 +99,14 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// Of gaia's own recordings the attempts after the first are left out: an experiment
+// tries again by itself.
+func TestRecordingsHaveFirstAttempts(t *testing.T) {
+	rows := read(t, Config{File: "a.jsonl"}, `{"schema":"gaia.record/v1","time":1,"key":"k","attempt":1}
+{"schema":"gaia.record/v1","time":2,"key":"k","attempt":2}
+{"time":3,"key":"k","attempt":2}`)
+	if len(rows) != 2 || rows[1].At != int64(2*time.Millisecond) {
+		t.Errorf("%+v", rows)
+	}
+}
