@@ -76,6 +76,45 @@ bench: ## benchmarks of every package
 bench-gate: ## what gaia must cost, as ratios measured in one run; fails when one is SHORT
 	cd bench && $(GO) run ./gate
 
+PROFILES := $(CURDIR)/bench/out/profile
+BASE     ?= HEAD~1
+MINUTES  ?= 60
+REPEAT   ?= 10
+BENCHSTAT := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
+
+.PHONY: profile
+profile: ## the combined stress under all profiles, summed up; files in bench/out/profile
+	mkdir -p $(PROFILES)
+	GAIA_PROFILES=$(PROFILES) $(GO) test -count=1 -timeout 10m -run '^TestCombinedSubsystemStress$$' -v -o $(PROFILES)/host.test \
+	  -cpuprofile $(PROFILES)/cpu.prof -memprofile $(PROFILES)/mem.prof -memprofilerate 4096 \
+	  -blockprofile $(PROFILES)/block.prof -mutexprofile $(PROFILES)/mutex.prof ./host
+	cd bench && $(GO) run ./profile $(PROFILES) | tee $(PROFILES)/summary.txt
+
+.PHONY: profiles
+profiles: ## a profile summary after each optimisation, in bench/profiles
+	cd bench && GO=$(GO) ./profiles/make.sh
+
+.PHONY: bench-compare
+bench-compare: ## benchmarks of BASE=rev and of the tree in turn, REPEAT times, through benchstat
+	cd bench && GO=$(GO) BENCHSTAT=$(BENCHSTAT) BENCHTIME=$(BENCHTIME) ./compare.sh $(BASE) $(REPEAT)
+
+.PHONY: bench-naive
+bench-naive: ## the naive form of each optimisation beside gaia's, REPEAT times, through benchstat
+	cd bench && GO=$(GO) BENCHSTAT=$(BENCHSTAT) BENCHTIME=$(BENCHTIME) ./naive.sh $(REPEAT)
+
+.PHONY: bench-whole
+bench-whole: ## the stress wired naively against gaia's wiring, REPEAT times in turn
+	GAIA_COMPARE=$(REPEAT) $(GO) test -count=1 -timeout 60m -run '^TestNaiveWiringAgainstGaia$$' -v ./host
+
+.PHONY: soak
+soak: deps ## all five subsystems for MINUTES, with reloads and faults; fails where anything grows
+	mkdir -p bench/out
+	CI=true GAIA_SOAK=$(MINUTES) GAIA_SOAK_OUT=$(CURDIR)/bench/out $(GO) test -count=1 -timeout $$(( $(MINUTES) + 10 ))m -run '^TestSoak$$' -v ./host
+
+.PHONY: optimization-results
+optimization-results: ## measure what OPTIMIZATION_RESULTS.md tells, and print it to paste
+	cd bench && GO=$(GO) BENCHSTAT=$(BENCHSTAT) BENCHTIME=$(BENCHTIME) ./results.sh $(REPEAT)
+
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME each
 	cd bench && $(GO) run ./fuzzall -dir .. -time $(FUZZTIME)

@@ -40,7 +40,7 @@ require (
 	github.com/dlclark/regexp2/v2 v2.5.2 // indirect
 	github.com/evanw/esbuild v0.28.2 // indirect
 	github.com/go-sourcemap/sourcemap v2.1.3+incompatible // indirect
-	github.com/google/pprof v0.0.0-20230207041349-798e818bf904 // indirect
+	github.com/google/pprof v0.0.0-20230207041349-798e818bf904
 	github.com/puzpuzpuz/xsync/v4 v4.5.0 // indirect
 	github.com/sethvargo/go-limiter v0.7.1
 	github.com/tidwall/gjson v1.20.2 // indirect

@@ -137,6 +137,10 @@ type stress struct {
 	web    string // nginx with TLS
 	page   string // plain, for browsers
 	echo   string // ADDRESS that says everything back
+	naive  bool   // wired as one would without thinking; see compare_test.go
+	// policies and set are of the host that run starts, where they are given.
+	policies, set []string
+	halfway       func() // called once, when all loads have begun; nil: not
 }
 
 // ask asks for an action; the answer's body is returned.
@@ -145,10 +149,11 @@ func (s *stress) ask(action string, in any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	res, err := s.client.Post("http://gaia/v1/"+action, "application/json", bytes.NewReader(data))
+	res, done, err := s.post(action, data)
 	if err != nil {
 		return nil, err
 	}
+	defer done()
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
 	if err == nil && res.StatusCode != http.StatusOK {
@@ -269,10 +274,11 @@ func TestCombinedSubsystemStress(t *testing.T) {
 		fmt.Fprintf(w, "<!doctype html><title>%s</title><p>%s", r.URL.Path, r.URL.Path)
 	}))
 	defer page.Close()
-	s := &stress{web: web, page: page.URL, echo: echoServer(t)}
+	s := &stress{web: web, page: page.URL, echo: echoServer(t), policies: []string{"../examples/one-policy/policy.js"}}
 	before := look(t, temp)
 	profiles := filepath.Join(t.TempDir(), "profiles")
-	s.run(t, ca, profiles)
+	s.halfway = func() { writeCensus(t) }
+	s.run(t, ca, profiles, stressLoads(s))
 	left, err := filepath.Glob(filepath.Join(profiles, "*", "*")) // the lock beside them is a file
 	if err != nil || len(left) > 0 {
 		t.Errorf("profile directories are left: %q %v", left, err)
@@ -293,17 +299,26 @@ func TestCombinedSubsystemStress(t *testing.T) {
 	}
 }
 
-// run starts a host, puts all loads on it at once, and stops it.
-func (s *stress) run(t *testing.T, ca, profiles string) {
+// stressLoads are a thousand operations.
+func stressLoads(s *stress) []load {
+	return []load{
+		{"api", 400, 32, s.api}, {"files", 250, 16, s.files}, {"network", 200, 16, s.network}, {"browser", 100, 6, s.browser}, {"process", 50, 8, s.process},
+	}
+}
+
+// start starts a host; stop ends it.
+func (s *stress) start(t *testing.T, ca, profiles string) (stop func()) {
 	t.Helper()
 	dir := t.TempDir()
-	cfg, err := config.Load(config.Options{Set: []string{"listen=127.0.0.1:0", `control=""`, "socket=" + filepath.Join(dir, "g.sock"), "watch=false",
-		"api.ca_file=" + ca, "network.allow_ranges=[127.0.0.1]", "files.roots.scratch.path=" + t.TempDir(), "files.roots.scratch.quota=64MiB", "browser.dir=" + profiles}})
+	set := append([]string{"listen=127.0.0.1:0", `control=""`, "socket=" + filepath.Join(dir, "g.sock"), "watch=false",
+		"api.ca_file=" + ca, "network.allow_ranges=[127.0.0.1]", "files.roots.scratch.path=" + t.TempDir(), "files.roots.scratch.quota=64MiB", "browser.dir=" + profiles}, s.set...)
+	cfg, err := config.Load(config.Options{Set: set})
 	if err != nil {
 		t.Fatal(err)
 	}
 	log := &syncBuffer{}
-	h, err := New(cfg, Options{Policies: []string{"../examples/one-policy/policy.js"}, Version: "test", Log: slog.New(slog.NewTextHandler(log, nil))})
+	h, err := New(cfg, Options{Policies: s.policies, Version: "test", Log: slog.New(slog.NewTextHandler(log, nil)),
+		ReadConfig: func() (*config.Config, error) { return config.Load(config.Options{Set: set}) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -316,14 +331,31 @@ func (s *stress) run(t *testing.T, ca, profiles string) {
 		return d.DialContext(ctx, "unix", cfg.Socket)
 	}}
 	s.client = &http.Client{Transport: transport, Timeout: 2 * time.Minute}
-	loads := []load{
-		{"api", 400, 32, s.api}, {"files", 250, 16, s.files}, {"network", 200, 16, s.network}, {"browser", 100, 6, s.browser}, {"process", 50, 8, s.process},
+	return func() {
+		transport.CloseIdleConnections()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := h.Stop(ctx); err != nil {
+			t.Errorf("stop: %v", err)
+		}
+		if t.Failed() {
+			t.Logf("log:\n%s", tail(log.String(), 4000))
+		}
 	}
+}
+
+// run starts a host, puts all loads on it at once, and stops it.
+func (s *stress) run(t *testing.T, ca, profiles string, loads []load) []result {
+	t.Helper()
+	defer s.start(t, ca, profiles)()
 	results := make([]result, len(loads))
 	var wg sync.WaitGroup
 	began := time.Now()
 	for i, l := range loads {
 		wg.Go(func() { results[i] = l.put() })
+	}
+	if s.halfway != nil {
+		s.halfway()
 	}
 	wg.Wait()
 	total := 0
@@ -339,13 +371,5 @@ func (s *stress) run(t *testing.T, ca, profiles string) {
 		}
 	}
 	t.Logf("%d operations in %v", total, time.Since(began).Round(time.Millisecond))
-	transport.CloseIdleConnections()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	if err := h.Stop(ctx); err != nil {
-		t.Errorf("stop: %v", err)
-	}
-	if t.Failed() {
-		t.Logf("log:\n%s", tail(log.String(), 4000))
-	}
+	return results
 }

@@ -29,7 +29,9 @@ type Action struct {
 	asks  bool // see Asking
 	stdin string
 	input reflect.Type // a struct
-	run   func(ctx context.Context, c *Call, in any, out *Out) (any, error)
+	// fields are those of input, read once: every request is checked against them.
+	fields []Field
+	run    func(ctx context.Context, c *Call, in any, out *Out) (any, error)
 }
 
 // Subsystem is what can be asked of one subsystem.
@@ -46,20 +48,20 @@ type Subsystem struct {
 // exported fields have json tags; see fields.go for the other tags. The error is an
 // *Error, one that the subsystem explains, or any other.
 func JSON[In, Answer any](name, doc string, run func(ctx context.Context, c *Call, in *In) (Answer, error)) Action {
-	return Action{Name: name, Doc: doc, Gives: GivesJSON, input: reflect.TypeFor[In](),
+	return Action{Name: name, Doc: doc, Gives: GivesJSON, input: reflect.TypeFor[In](), fields: fieldsOf(reflect.TypeFor[In]()),
 		run: func(ctx context.Context, c *Call, in any, _ *Out) (any, error) { return run(ctx, c, in.(*In)) }}
 }
 
 // Lines declares an action that answers with JSON objects as they come, one a line.
 // An error after the first line is told in a last line {"problem":{...}}.
 func Lines[In any](name, doc string, run func(ctx context.Context, c *Call, in *In, out *Out) error) Action {
-	return Action{Name: name, Doc: doc, Gives: GivesLines, input: reflect.TypeFor[In](), run: streamed(run)}
+	return Action{Name: name, Doc: doc, Gives: GivesLines, input: reflect.TypeFor[In](), fields: fieldsOf(reflect.TypeFor[In]()), run: streamed(run)}
 }
 
 // Bytes declares an action that answers with bytes as they come. An error after the
 // first byte cuts the connection, so that nobody takes a part for the whole.
 func Bytes[In any](name, doc string, run func(ctx context.Context, c *Call, in *In, out *Out) error) Action {
-	return Action{Name: name, Doc: doc, Gives: GivesBytes, input: reflect.TypeFor[In](), run: streamed(run)}
+	return Action{Name: name, Doc: doc, Gives: GivesBytes, input: reflect.TypeFor[In](), fields: fieldsOf(reflect.TypeFor[In]()), run: streamed(run)}
 }
 
 func streamed[In any](run func(context.Context, *Call, *In, *Out) error) func(context.Context, *Call, any, *Out) (any, error) {
@@ -115,8 +117,8 @@ func (a *Action) IsSpecial() bool { return a.quiet }
 // TakesBytes reports whether it takes raw bytes.
 func (a *Action) TakesBytes() bool { return a.takesBytes }
 
-// Fields describes the input.
-func (a *Action) Fields() []Field { return fieldsOf(a.input) }
+// Fields describes the input. The list must not be changed.
+func (a *Action) Fields() []Field { return a.fields }
 
 // InputOf turns a query into the JSON of the input, by the kinds of its fields.
 func (a *Action) InputOf(q url.Values) (json.RawMessage, error) {

@@ -248,7 +248,7 @@ func (c APIConfig) deliver(q *api.Call, res *http.Response, in *requestInput, ou
 	if err := out.Start(); err != nil {
 		return err
 	}
-	_, err = io.Copy(out, res.Body)
+	_, err = out.Copy(res.Body)
 	return err
 }
 

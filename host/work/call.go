@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
@@ -37,6 +38,21 @@ type Out struct {
 	flush   *http.ResponseController
 	events  bool // server-sent events
 	started bool
+	buffers *sync.Pool // of *[]byte, to copy with
+}
+
+// copyBuffer is the size of the pieces in which Copy sends, in bytes.
+const copyBuffer = 32 << 10
+
+// Copy sends what r gives to its end, and returns how many bytes that were.
+func (o *Out) Copy(r io.Reader) (int64, error) {
+	buf, ok := o.buffers.Get().(*[]byte)
+	if !ok {
+		b := make([]byte, copyBuffer)
+		buf = &b
+	}
+	defer o.buffers.Put(buf)
+	return io.CopyBuffer(o, struct{ io.Reader }{r}, *buf) // without WriterTo, which would bring a buffer of its own
 }
 
 // Header are the fields of the answer, to be set before the first write.

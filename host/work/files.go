@@ -182,7 +182,7 @@ func (w fileWork) read(ctx context.Context, c *Call, in *readInput, out *Out) er
 	if err := out.Start(); err != nil {
 		return err
 	}
-	n, err := io.Copy(out, r)
+	n, err := out.Copy(r)
 	if err == nil && n < r.Size() {
 		err = io.ErrUnexpectedEOF // it shrank: the caller must not take a part for the whole
 	}

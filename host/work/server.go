@@ -12,6 +12,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -39,6 +40,7 @@ type Server struct {
 	stopping context.Context
 	stop     context.CancelFunc
 	open     atomic.Int64
+	buffers  sync.Pool // of *[]byte, lent to answers that stream
 }
 
 // New returns a server.
@@ -228,7 +230,7 @@ func (x *exchange) do(ctx context.Context) (done bool) {
 		ctx, cancel = context.WithTimeout(ctx, d)
 		defer cancel()
 	}
-	out := &Out{w: x.w, flush: http.NewResponseController(x.w)}
+	out := &Out{w: x.w, flush: http.NewResponseController(x.w), buffers: &x.s.buffers}
 	h := x.w.Header()
 	switch x.a.Gives {
 	case GivesLines:
