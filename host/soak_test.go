@@ -147,11 +147,15 @@ func soakPolicies(t *testing.T, dir string) (files []string, change func(i int))
 	script := filepath.Join(dir, "pace.js")
 	text := `import { limiter } from "gaia";
 const all = limiter.tokenBucket("all", { rate: %d, burst: 400, maxWait: "10s" });
-export function onRequest(req) { return all.admit(req.subsystem); }
+let n = 0;
+export function onRequest(req) {
+  if (++n %% 50 === 0) throw new Error("injected"); // answered by on_failure, which is open
+  return all.admit(req.subsystem);
+}
 `
 	change = func(i int) { save(t, script, fmt.Sprintf(text, 300+i%7)) }
 	change(0)
-	return []string{script, "testdata/metric.wasm"}, change
+	return []string{script, "../examples/one-policy/policy.wasm"}, change
 }
 
 // soaking counts what went well, what failed as it was to, and what should not have.

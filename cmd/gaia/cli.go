@@ -82,7 +82,7 @@ operation: go now, later, elsewhere, or not at all.
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.AddCommand(newWork(e)...)
-	root.AddCommand(newRun(e), newValidate(e), newReload(e), newStatus(e), newStop(e), newLimits(e), newExplain(e), newPolicy(e), newExperiment(e), newCompare(e), newVersion(e), exitCodes())
+	root.AddCommand(newRun(e), newValidate(e), newReload(e), newStatus(e), newStop(e), newBench(e), newLimits(e), newExplain(e), newPolicy(e), newExperiment(e), newCompare(e), newVersion(e), exitCodes())
 	return root
 }
 

@@ -45,6 +45,20 @@ func NewClient(socket, addr, token string) *Client {
 	return c
 }
 
+// KeepConnections makes the client keep up to n connections between requests, which a
+// command that asks once does not need. It is called before the first request; who
+// called it ends with CloseIdle.
+func (c *Client) KeepConnections(n int) {
+	if t, ok := c.http.Transport.(*http.Transport); ok {
+		t = t.Clone()
+		t.DisableKeepAlives, t.MaxIdleConnsPerHost = false, n
+		c.http.Transport = t
+	}
+}
+
+// CloseIdle closes the connections that are kept.
+func (c *Client) CloseIdle() { c.http.CloseIdleConnections() }
+
 // ReadToken returns the token kept in a file, "" where it cannot be read.
 func ReadToken(path string) string {
 	b, err := os.ReadFile(path)
