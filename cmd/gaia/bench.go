@@ -29,8 +29,8 @@ const (
 // subsystems.
 const benchGateway = "gateway"
 
-// bench is a bounded load on a running gaia.
-type bench struct {
+// liveBench is a bounded load on a running gaia.
+type liveBench struct {
 	e       env
 	d       daemon
 	o       output
@@ -46,7 +46,7 @@ type bench struct {
 }
 
 func newBench(e env) *cobra.Command {
-	b := &bench{e: e}
+	b := &liveBench{e: e}
 	cmd := &cobra.Command{
 		Use: "bench [URL]", Short: "measure a running gaia under a bounded load", Args: usageArgs(cobra.MaximumNArgs(1)),
 		Long: `Put a bounded load on a running gaia, one subsystem after the other, and tell
@@ -76,7 +76,7 @@ itself, unless network.allow_ranges has 127.0.0.1.`,
 }
 
 // check refuses what cannot be measured.
-func (b *bench) check(args []string) error {
+func (b *liveBench) check(args []string) error {
 	var faults []error
 	if b.ops < 1 || b.ops > benchMostOps {
 		faults = append(faults, fmt.Errorf("--number %d: want 1 to %d", b.ops, benchMostOps))
@@ -109,7 +109,7 @@ func (b *bench) check(args []string) error {
 	return b.o.check()
 }
 
-func (b *bench) run(ctx context.Context, args []string) error {
+func (b *liveBench) run(ctx context.Context, args []string) error {
 	if err := b.check(args); err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func (b *bench) run(ctx context.Context, args []string) error {
 	}
 	c.KeepConnections(b.callers)
 	defer c.CloseIdle()
-	report := benchReport{Schema: "gaia.bench/v1", Callers: b.callers}
+	report := liveReport{Schema: "gaia.bench.live/v1", Callers: b.callers}
 	for _, name := range b.only {
 		do, done, err := b.operation(name, c)
 		if err != nil {
@@ -161,14 +161,14 @@ func (b *bench) run(ctx context.Context, args []string) error {
 	return err
 }
 
-func (b *bench) status(ctx context.Context, c *control.Client) (control.Status, error) {
+func (b *liveBench) status(ctx context.Context, c *control.Client) (control.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.d.timeout)
 	defer cancel()
 	return c.Status(ctx)
 }
 
 // serve starts the target of a bench that was given none.
-func (b *bench) serve(ctx context.Context) (stop func(), err error) {
+func (b *liveBench) serve(ctx context.Context) (stop func(), err error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -185,7 +185,7 @@ func (b *bench) serve(ctx context.Context) (stop func(), err error) {
 }
 
 // operation is what a row repeats; done is called after it.
-func (b *bench) operation(name string, c *control.Client) (do func(context.Context, int) error, done func(), err error) {
+func (b *liveBench) operation(name string, c *control.Client) (do func(context.Context, int) error, done func(), err error) {
 	ask := func(action string, in map[string]any) func(context.Context, int) error {
 		data, err := json.Marshal(in)
 		return func(ctx context.Context, _ int) error {
@@ -230,7 +230,7 @@ func (b *bench) operation(name string, c *control.Client) (do func(context.Conte
 }
 
 // work asks for one action and reads its answer.
-func (b *bench) work(ctx context.Context, c *control.Client, r control.WorkRequest) error {
+func (b *liveBench) work(ctx context.Context, c *control.Client, r control.WorkRequest) error {
 	ctx, cancel := context.WithTimeout(ctx, b.d.timeout)
 	defer cancel()
 	res, err := c.Work(ctx, r)
@@ -243,7 +243,7 @@ func (b *bench) work(ctx context.Context, c *control.Client, r control.WorkReque
 }
 
 // gateway sends requests by the route, or through the forward proxy to the target.
-func (b *bench) gateway() (do func(context.Context, int) error, done func(), err error) {
+func (b *liveBench) gateway() (do func(context.Context, int) error, done func(), err error) {
 	t := &http.Transport{MaxIdleConnsPerHost: b.callers, DisableCompression: true}
 	to := b.target
 	if b.route != "" {

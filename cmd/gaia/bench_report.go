@@ -142,15 +142,15 @@ func engineRows(before, after []control.Policy) []engineRow {
 	return rows
 }
 
-// benchReport is the whole answer.
-type benchReport struct {
+// liveReport is the whole answer.
+type liveReport struct {
 	Schema  string      `json:"schema"`
 	Callers int         `json:"callers"`
 	Rows    []benchRow  `json:"rows"`
 	Engines []engineRow `json:"engines"`
 }
 
-func (r *benchReport) print(w io.Writer) {
+func (r *liveReport) print(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(t, "WORK\tOK\tDENIED\tFAILED\tOPS/S\tP50\tP95\tP99")
 	for _, row := range r.Rows {
