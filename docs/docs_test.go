@@ -281,8 +281,8 @@ func TestFlagsExist(t *testing.T) {
 			if !verbs[words[0]] {
 				continue // prose: "gaia runs outbound work"
 			}
-			if helpOf(words[:1]...); len(words) > 1 && strings.Contains(help[words[0]], "\n  "+words[1]+" ") {
-				verb = words[:2]
+			for len(verb) < len(words) && strings.Contains(helpOf(verb...), "\n  "+words[len(verb)]+" ") {
+				verb = words[:len(verb)+1]
 			}
 			for _, w := range words {
 				if w == "--" {
