@@ -42,7 +42,7 @@ func TestCopyMakesNoBuffer(t *testing.T) {
 			}
 		}
 	})
-	if n := res.AllocedBytesPerOp(); n > copyBuffer/8 { // the pool may be emptied meanwhile
+	if n := res.AllocedBytesPerOp(); n > copyBuffer/2 { // the pool may be emptied meanwhile, and forgets a quarter under the race detector
 		t.Errorf("%d bytes for each copy", n)
 	}
 	if _, err := out.Copy(io.MultiReader(strings.NewReader("a"), broken{})); err == nil {
