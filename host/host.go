@@ -125,7 +125,7 @@ func (h *Host) build(cfg *config.Config) error {
 	if h.wasm, err = wasm.NewEngine(wasm.EngineConfig{CacheDir: h.o.CacheDir, Log: h.log}); err != nil {
 		return fmt.Errorf("start the Wasm engine: %w", err)
 	}
-	h.policies = generation.New(generation.Config{Slot: &h.slot, Natives: h.natives, Wasm: h.wasm, Clock: h.clock,
+	h.policies = generation.New(generation.Config{Slot: &h.slot, Natives: h.natives, Wasm: h.wasm, Remote: NewRemote(h.o.CacheDir, h.log), Clock: h.clock,
 		Getenv: h.o.Getenv, Log: h.log, OnFault: h.onFault})
 	specs, err := Specs(cfg, h.o.Policies)
 	if err != nil {

@@ -3,10 +3,13 @@ package host
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"path/filepath"
 	"sort"
 	"strings"
 
 	"github.com/gaia-host/gaia/extensions/bundle"
+	"github.com/gaia-host/gaia/extensions/bundle/remote"
 	"github.com/gaia-host/gaia/extensions/natives"
 	"github.com/gaia-host/gaia/extensions/policy"
 	"github.com/gaia-host/gaia/host/config"
@@ -30,7 +33,7 @@ func Specs(cfg *config.Config, commandLine []string) ([]generation.Spec, error) 
 			continue
 		}
 		named[name] = true
-		specs = append(specs, generation.Spec{Name: name, Use: use, Settings: settings(entry)})
+		specs = append(specs, generation.Spec{Name: name, Use: use, Settings: settings(cfg, entry)})
 	}
 	for _, name := range sortedPolicies(cfg) {
 		entry := cfg.Policies[name]
@@ -40,7 +43,7 @@ func Specs(cfg *config.Config, commandLine []string) ([]generation.Spec, error) 
 			faults = append(faults, &policy.LoadError{Policy: name, Message: "policies." + name + " has no `use`, and no policy of that name is on the command line",
 				Hint: missingUseHint(commandLine)})
 		default:
-			specs = append(specs, generation.Spec{Name: name, Use: entry.Use, Settings: settings(entry)})
+			specs = append(specs, generation.Spec{Name: name, Use: entry.Use, Settings: settings(cfg, entry)})
 		}
 	}
 	return specs, errors.Join(faults...)
@@ -78,12 +81,23 @@ func sortedPolicies(cfg *config.Config) []string {
 	return names
 }
 
-func settings(p config.Policy) bundle.Settings {
+func settings(cfg *config.Config, p config.Policy) bundle.Settings {
 	return bundle.Settings{
+		Keys:    cfg.RequireSigned,
 		Options: policy.Options{Match: matchOf(p.Match), Isolation: policy.Isolation(p.Isolation), Budget: p.Budget.Std(), OnFailure: policy.Failure(p.OnFailure)},
 		Grants:  grantsOf(p.Grants),
 		Params:  config.RevealParams(p.Params), Instances: p.Instances, Fuel: p.Fuel, MemoryPages: uint32(p.MemoryPages),
 	}
+}
+
+// NewRemote returns what fetches policies: it keeps them beside the compiled Wasm of
+// cacheDir, or nowhere where that is "".
+func NewRemote(cacheDir string, log *slog.Logger) *remote.Store {
+	c := remote.Config{Log: log}
+	if cacheDir != "" {
+		c.Dir = filepath.Join(filepath.Dir(cacheDir), "policies")
+	}
+	return remote.New(c)
 }
 
 func grantsOf(g config.Grants) natives.Grants {

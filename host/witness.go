@@ -112,7 +112,7 @@ func (h *Host) openShadow(ctx context.Context, cfg *config.Config) (*standIn, er
 		return nil, nil
 	}
 	name := policyName(cfg.Shadow)
-	spec := generation.Spec{Name: name, Use: cfg.Shadow, Settings: settings(cfg.Policies[name])}
+	spec := generation.Spec{Name: name, Use: cfg.Shadow, Settings: settings(cfg, cfg.Policies[name])}
 	last := atomic.Int64{}
 	p, chain, err := h.policies.Beside(ctx, spec, func(f *policy.Fault) {
 		if now, before := h.clock(), last.Load(); now-before > int64(10*time.Second) && last.CompareAndSwap(before, now) {

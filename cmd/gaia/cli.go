@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gaia-host/gaia/extensions/bundle/remote"
 	"github.com/gaia-host/gaia/extensions/policy"
 	"github.com/gaia-host/gaia/host/config"
 	"github.com/gaia-host/gaia/host/control"
@@ -22,6 +23,7 @@ const (
 	exitUsage       = 2
 	exitInvalid     = 3
 	exitUnreachable = 4
+	exitRefused     = 5
 	exitTimeout     = 6
 	exitThresholds  = 99
 	exitInterrupted = 130
@@ -115,6 +117,8 @@ func exitCode(err error) int {
 		return exitInterrupted
 	case errors.Is(err, control.ErrUnreachable):
 		return exitUnreachable
+	case errors.Is(err, remote.ErrRefused):
+		return exitRefused
 	case errors.As(err, &coder):
 		return coder.ExitCode()
 	case errors.As(err, &load), errors.As(err, &faults):

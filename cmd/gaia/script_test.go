@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net"
@@ -47,7 +48,7 @@ func TestScript(t *testing.T) {
 		},
 		Condition: condition,
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"upstream": upstream, "ready": ready, "get": get, "waitfor": waitFor, "waitlogs": waitLogs, "exitcode": exitCodeIs, "waitfile": waitFile, "signal": signalGaia, "slowget": slowGet, "slowanswer": slowAnswer, "interrupted": interrupted,
+			"upstream": upstream, "trust": trust, "tlssite": tlsSite, "ready": ready, "get": get, "waitfor": waitFor, "waitlogs": waitLogs, "exitcode": exitCodeIs, "waitfile": waitFile, "signal": signalGaia, "slowget": slowGet, "slowanswer": slowAnswer, "interrupted": interrupted,
 		},
 	})
 }
@@ -90,6 +91,33 @@ func upstream(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Defer(srv.Close)
 	ts.Setenv("UPSTREAM", srv.URL)
 }
+
+// trust writes a configuration that runs p.js and wants a signature: trust PUB FILE
+func trust(ts *testscript.TestScript, _ bool, args []string) {
+	_, key, _ := strings.Cut(strings.TrimSpace(ts.ReadFile(args[0])), "\n")
+	text := fmt.Sprintf("require_signed: [%q]\npolicies:\n  p: { use: ./p.js }\n", key)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(text), 0o600))
+}
+
+// tlsSite serves the files of the script over TLS; its URL is in $SITE, and gaia
+// trusts it. With ! it ends.
+func tlsSite(ts *testscript.TestScript, neg bool, _ []string) {
+	if neg {
+		site, _ := sites.LoadAndDelete(ts)
+		site.(*httptest.Server).Close()
+		return
+	}
+	srv := httptest.NewTLSServer(http.FileServer(http.Dir(ts.MkAbs("site"))))
+	ts.Defer(srv.Close)
+	sites.Store(ts, srv)
+	ts.Setenv("SITE", srv.URL)
+	block := &pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}
+	ts.Check(os.WriteFile(ts.MkAbs("ca.pem"), pem.EncodeToMemory(block), 0o600))
+	ts.Setenv("SSL_CERT_FILE", ts.MkAbs("ca.pem"))
+}
+
+// sites are the servers of tlssite by script.
+var sites sync.Map
 
 // ready waits until the gaia of $SOCKET serves.
 func ready(ts *testscript.TestScript, _ bool, _ []string) {

@@ -121,7 +121,7 @@ func newOffline(log *slog.Logger) (*offline, error) {
 // the policy.
 func (o *offline) open(ctx context.Context, now int64, use string, s bundle.Settings) (*bundle.Policy, error) {
 	tx := o.host.Begin(now)
-	p, err := bundle.Open(ctx, "", use, s, bundle.Config{Wasm: o.engine, Tx: tx, Log: o.log})
+	p, err := bundle.Open(ctx, "", use, s, bundle.Config{Wasm: o.engine, Remote: host.NewRemote(cacheDir(), o.log), Tx: tx, Log: o.log})
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/gaia-host/gaia/extensions/bundle/remote"
 	"github.com/gaia-host/gaia/extensions/js"
 	"github.com/gaia-host/gaia/extensions/natives"
 	"github.com/gaia-host/gaia/extensions/policy"
@@ -40,6 +41,9 @@ var ErrFormat = errors.New("not a policy")
 // Config is how policies are opened. Wasm and Tx are required.
 type Config struct {
 	Wasm   *wasm.Engine
+	Remote *remote.Store // fetches modules; nil: an address is refused
+	// Stale takes the module kept from before where one cannot be fetched.
+	Stale  bool
 	Tx     *natives.Tx
 	Getenv func(name string) (string, bool) // nil: an empty environment
 	Log    *slog.Logger                     // nil: discarded
@@ -62,6 +66,9 @@ type Settings struct {
 	// Foreign takes the policy for one that is no local file: all that it uses needs a
 	// grant. Survey refuses nothing and only finds out what would need one.
 	Foreign, Survey bool
+	// Keys are public keys of minisign; if there are any, one of them must have signed
+	// the file, unless it is std/NAME.
+	Keys []string
 }
 
 // Policy is an opened policy with what the host needs to know of it.
@@ -70,6 +77,7 @@ type Policy struct {
 	Engine  string // EngineJS or EngineWasm
 	Use     string // the reference it was opened from
 	Digest  string // "sha256:..." of everything it was made of
+	Signer  string // identifier of the key that signed it, "" where none had to
 	Options policy.Options
 	Files   []string     // on disk, for a watcher
 	Match   policy.Match // of Options
@@ -80,11 +88,15 @@ type Policy struct {
 }
 
 // Open opens use, a path to a .js, .mjs, .ts or .wasm file or std/NAME, under a
-// name; an empty name means the policy's own. Errors are *policy.LoadError where
+// name; an empty name means the policy's own. https://HOST/PATH#sha256:DIGEST is
+// fetched with Config.Remote. Errors are *policy.LoadError where
 // they are about the policy.
 func Open(ctx context.Context, name, use string, s Settings, c Config) (*Policy, error) {
 	if std, ok := strings.CutPrefix(use, StdPrefix); ok {
 		return openStd(ctx, name, std, s, c)
+	}
+	if remote.IsRef(use) || len(s.Keys) > 0 {
+		return openSealed(ctx, name, use, s, c)
 	}
 	switch strings.ToLower(filepath.Ext(use)) {
 	case ".js", ".mjs", ".ts", ".mts":
@@ -112,6 +124,9 @@ func ManifestName(use string) string {
 func NameOf(name, use string) string {
 	if name != "" {
 		return name
+	}
+	if remote.IsRef(use) {
+		return remote.NameOf(use)
 	}
 	base := filepath.Base(use)
 	return strings.TrimSuffix(base, filepath.Ext(base))
@@ -203,6 +218,10 @@ func openWasm(ctx context.Context, name, use string, s Settings, c Config) (*Pol
 	if err != nil {
 		return nil, err
 	}
+	return openModule(ctx, name, use, code, s, c)
+}
+
+func openModule(ctx context.Context, name, use string, code []byte, s Settings, c Config) (*Policy, error) {
 	if name == "" {
 		if info, err := wasm.Inspect(code); err == nil && info.Manifest.Name != "" {
 			name = info.Manifest.Name
@@ -216,7 +235,7 @@ func openWasm(ctx context.Context, name, use string, s Settings, c Config) (*Pol
 	p, err := c.Wasm.Open(ctx, src, wasm.Config{Scope: g.scope, Override: s.Options, Instances: s.Instances,
 		Fuel: s.Fuel, MemoryPages: s.MemoryPages, Probe: s.Probe, Log: c.Log})
 	if err != nil {
-		return nil, g.explain(err, func(s Settings) (*Policy, error) { return openWasm(ctx, name, use, s, c) })
+		return nil, g.explain(err, func(s Settings) (*Policy, error) { return openModule(ctx, name, use, code, s, c) })
 	}
 	return g.admit(wrap(&Policy{Policy: p, Engine: EngineWasm, Use: use, Digest: p.Digest(), Options: p.Options(), Files: []string{use}, Guests: p.Guests}))
 }

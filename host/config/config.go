@@ -92,6 +92,9 @@ type Config struct {
 	// Shadow is a policy that decides on live traffic in dry mode: a path, or std/NAME;
 	// "" none. An entry of Policies with its name configures it too.
 	Shadow string `koanf:"shadow"`
+	// RequireSigned are public keys of minisign; if there are any, every policy but
+	// std/NAME must be signed by one of them.
+	RequireSigned []string `koanf:"require_signed"`
 
 	Log Log `koanf:"log"`
 	// Record is what is written about the traffic.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/bundle"
+	"github.com/gaia-host/gaia/extensions/bundle/remote"
 	"github.com/gaia-host/gaia/extensions/natives"
 	"github.com/gaia-host/gaia/extensions/policy"
 	"github.com/gaia-host/gaia/extensions/wasm"
@@ -30,6 +31,7 @@ type Config struct {
 	Slot    *policy.Slot
 	Natives *natives.Host
 	Wasm    *wasm.Engine
+	Remote  *remote.Store // fetches policies; nil: none
 	Clock   func() int64
 	Getenv  func(name string) (string, bool)
 	Log     *slog.Logger
@@ -116,7 +118,7 @@ func Same(p *bundle.Policy, was Spec, q *bundle.Policy, is Spec) bool {
 
 func (m *Manager) open(ctx context.Context, specs []Spec) (*set, error) {
 	tx := m.c.Natives.Begin(m.c.Clock())
-	return open(ctx, specs, tx, bundle.Config{Wasm: m.c.Wasm, Tx: tx, Getenv: m.c.Getenv, Log: m.c.Log, Rand: m.c.Rand})
+	return open(ctx, specs, tx, bundle.Config{Wasm: m.c.Wasm, Remote: m.c.Remote, Stale: m.first(), Tx: tx, Getenv: m.c.Getenv, Log: m.c.Log, Rand: m.c.Rand})
 }
 
 func (m *Manager) load(ctx context.Context, specs []Spec, force bool) (Outcome, error) {
@@ -197,6 +199,14 @@ func (m *Manager) Close() error {
 		return fmt.Errorf("generation %d: hooks did not end", old.Number())
 	}
 	return errors.Join(sets[0].close(), sets[1].close())
+}
+
+// first reports whether nothing is in force yet: then a module kept from before is
+// better than no start.
+func (m *Manager) first() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.current == nil
 }
 
 func (m *Manager) isClosed() bool {
