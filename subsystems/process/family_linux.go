@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -273,6 +274,19 @@ func (f *family) sweep() {
 		seen[pid] = w
 	}
 	f.waiting = seen
+}
+
+// sweepLast reaps what came home while the watch ended: a descendant that was killed
+// last is adopted only once its parent is gone. It takes as many looks as a stranger
+// gets, and none where nobody waits.
+func (f *family) sweepLast() {
+	for range strangerLooks + 2 {
+		f.sweep()
+		if !f.reaper || !anyZombie() {
+			return
+		}
+		<-time.After(100 * time.Millisecond)
+	}
 }
 
 // anyZombie asks the kernel, without taking anything, whether a child has ended.

@@ -183,6 +183,9 @@ func (m *Manager) openSystem(context.Context) error {
 }
 
 func (m *Manager) closeSystem() {
+	if m.family != nil {
+		m.family.sweepLast()
+	}
 	if m.cgroups != nil {
 		m.cgroups.close()
 	}
