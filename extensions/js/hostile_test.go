@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gaia-host/gaia/extensions/natives"
 	"github.com/gaia-host/gaia/extensions/policy"
 )
 
@@ -161,6 +162,6 @@ func TestKeptDecisions(t *testing.T) {
 // taken measures a time: on the wall, or of the processor where that is less, for other
 // programs share the machine.
 func taken() func() time.Duration {
-	began, used := time.Now(), processTime()
-	return func() time.Duration { return min(time.Since(began), processTime()-used) }
+	began, used := time.Now(), natives.ProcessTime()
+	return func() time.Duration { return min(time.Since(began), natives.ProcessTime()-used) }
 }

@@ -3,6 +3,8 @@ package js
 import (
 	"sync/atomic"
 	"time"
+
+	"github.com/gaia-host/gaia/extensions/natives"
 )
 
 // waitGrace is added to the budget of those who wait for a guest: that the machine is
@@ -66,7 +68,7 @@ func (g *group) wait(d time.Duration, stop <-chan struct{}) *seat {
 	defer g.waiters.Add(-1)
 	var over <-chan time.Time
 	var t *time.Timer
-	turns, until, cpu := g.turns.Load(), time.Now().Add(waitMost), processTime()
+	turns, until, cpu := g.turns.Load(), time.Now().Add(waitMost), natives.ProcessTime()
 	if d > 0 {
 		t = time.NewTimer(d)
 		defer t.Stop()
@@ -80,7 +82,7 @@ func (g *group) wait(d time.Duration, stop <-chan struct{}) *seat {
 		select {
 		case <-g.freed:
 		case <-over:
-			now, used := g.turns.Load(), processTime()
+			now, used := g.turns.Load(), natives.ProcessTime()
 			if now == turns && used-cpu >= d || time.Now().After(until) {
 				return g.try()
 			}

@@ -6,10 +6,11 @@ import (
 	"runtime/metrics"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/dop251/goja"
+
+	"github.com/gaia-host/gaia/extensions/natives"
 )
 
 // Why a hook is cut off.
@@ -193,7 +194,7 @@ func (w *watchdog) scan(now uint64, sample []metrics.Sample) (busy bool) {
 		busy = true
 		if !read {
 			metrics.Read(sample)
-			read, cpu = true, processTime()
+			read, cpu = true, natives.ProcessTime()
 		}
 		heap := sample[0].Value.Uint64()
 		if e.seen != d {
@@ -218,16 +219,6 @@ func (w *watchdog) scan(now uint64, sample []metrics.Sample) (busy bool) {
 func (w *watchdog) still(e *watch, d uint64) bool {
 	runtime.Gosched()
 	return e.deadline.Load() == d
-}
-
-// processTime is the processor time that the process has used, all threads together;
-// the time of day where it cannot be told.
-func processTime() time.Duration {
-	var u syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
-		return time.Duration(time.Now().UnixNano())
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func (e *watch) fire(d uint64, why error) {

@@ -90,6 +90,21 @@ func TestBusy(t *testing.T) {
 	}
 }
 
+// A guest whose hook has no processor is not a guest that hangs: its next caller waits on.
+func TestAWaitCountsProcessorTime(t *testing.T) {
+	p := open(t, "faults.wasm", Config{Instances: 1, Override: policy.Options{Isolation: policy.IsolationPool, Budget: 100 * time.Millisecond}})
+	s, err := p.acquire(policy.HookRequest, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(350*time.Millisecond, func() { p.release(s) })
+	req, d := request(), policy.Decision{}
+	req.Path = "/ok"
+	if err := p.OnRequest(req, &d); err != nil {
+		t.Errorf("%v, while the process had nothing to do", err)
+	}
+}
+
 // Callers that come at once wait for each other longer than the budget of one, and all are answered.
 func TestACrowdIsAnswered(t *testing.T) {
 	p := open(t, "faults.wasm", Config{Instances: 1, Override: policy.Options{Isolation: policy.IsolationPool, Budget: 2 * time.Millisecond}})

@@ -68,7 +68,8 @@ func newSlots(n int, shared bool) []slot {
 	return slots
 }
 
-// acquire takes a slot with a guest. It waits as long as hooks end well, and for the budget once none does.
+// acquire takes a slot with a guest. It waits as long as hooks end well or the process gets no processor, and for the budget
+// once neither is so.
 func (p *Policy) acquire(hook policy.Hook, key string) (*slot, error) {
 	candidates := p.slots
 	if n := len(p.slots); p.options.Isolation == policy.IsolationKey && n > 1 {
@@ -118,7 +119,7 @@ func (p *Policy) wait(hook policy.Hook, slots []slot) (*slot, error) {
 	}
 	timer := time.NewTimer(p.options.Budget)
 	defer timer.Stop()
-	turns, until := gate.turns.Load(), time.Now().Add(waitMost)
+	turns, until, cpu := gate.turns.Load(), time.Now().Add(waitMost), natives.ProcessTime()
 	for {
 		if s := p.scan(slots); s != nil {
 			return s, nil
@@ -128,11 +129,11 @@ func (p *Policy) wait(hook policy.Hook, slots []slot) (*slot, error) {
 		case <-p.done:
 			return nil, policy.ErrClosed
 		case <-timer.C:
-			now := gate.turns.Load()
-			if now == turns || time.Now().After(until) {
+			now, used := gate.turns.Load(), natives.ProcessTime()
+			if now == turns && used-cpu >= p.options.Budget || time.Now().After(until) {
 				return nil, p.busyFault(hook)
 			}
-			turns = now
+			turns, cpu = now, used
 			timer.Reset(p.options.Budget)
 		}
 	}
