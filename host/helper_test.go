@@ -73,12 +73,19 @@ func runFiles(t *testing.T, files []string, set ...string) *testHost {
 // runConfig starts a host with a configuration; a reload reads set again.
 func runConfig(t *testing.T, cfg *config.Config, files []string, set ...string) *testHost {
 	t.Helper()
+	return runOptions(t, cfg, Options{Policies: files}, set...)
+}
+
+// runOptions is runConfig with options; what a test needs of them is set.
+func runOptions(t *testing.T, cfg *config.Config, o Options, set ...string) *testHost {
+	t.Helper()
 	th := &testHost{t: t, dir: t.TempDir(), log: &syncBuffer{}, events: make(chan ReloadEvent, 4096)}
 	th.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2000}, Timeout: 30 * time.Second}
+	o.Version, o.Log = "test", slog.New(slog.NewTextHandler(th.log, nil))
+	o.ReadConfig = func() (*config.Config, error) { return config.Load(config.Options{Set: set}) }
+	o.OnReload = func(ev ReloadEvent) { th.events <- ev }
 	var err error
-	th.Host, err = New(cfg, Options{Policies: files, Version: "test", Log: slog.New(slog.NewTextHandler(th.log, nil)),
-		ReadConfig: func() (*config.Config, error) { return config.Load(config.Options{Set: set}) },
-		OnReload:   func(ev ReloadEvent) { th.events <- ev }})
+	th.Host, err = New(cfg, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gaia-host/gaia/extensions/bundle/remote"
 	"github.com/gaia-host/gaia/extensions/metrics"
 	"github.com/gaia-host/gaia/extensions/natives"
 	"github.com/gaia-host/gaia/extensions/policy"
@@ -37,6 +38,8 @@ type Options struct {
 	ReadConfig func() (*config.Config, error)
 	// ConfigFile is watched besides the policies' files; "" none.
 	ConfigFile string
+	// LockFile, where it is not "", is what policies are held to, at each load: see Lock.
+	LockFile string
 	// CacheDir keeps compiled Wasm; "" only in memory.
 	CacheDir string
 	// Shim is the command that sets the limits of a process and becomes its program:
@@ -62,6 +65,7 @@ type Host struct {
 	natives  *natives.Host
 	wasm     *wasm.Engine
 	policies *generation.Manager
+	fetch    *remote.Store
 	parts    []part // the subsystems, in the order of their start
 	sources  []metrics.Source
 	network  *network.Coordinator
@@ -125,17 +129,18 @@ func (h *Host) build(cfg *config.Config) error {
 	if h.wasm, err = wasm.NewEngine(wasm.EngineConfig{CacheDir: h.o.CacheDir, Log: h.log}); err != nil {
 		return fmt.Errorf("start the Wasm engine: %w", err)
 	}
-	h.policies = generation.New(generation.Config{Slot: &h.slot, Natives: h.natives, Wasm: h.wasm, Remote: NewRemote(h.o.CacheDir, h.log), Clock: h.clock,
+	h.fetch = NewRemote(h.o.CacheDir, h.log)
+	h.policies = generation.New(generation.Config{Slot: &h.slot, Natives: h.natives, Wasm: h.wasm, Remote: h.fetch, Clock: h.clock,
 		Getenv: h.o.Getenv, Log: h.log, OnFault: h.onFault})
-	specs, err := Specs(cfg, h.o.Policies)
+	specs, err := h.specs(context.Background(), cfg)
 	if err != nil {
 		return &ConfigError{err}
 	}
-	if _, err := h.policies.Load(context.Background(), specs, true); err != nil {
+	if _, err := h.policies.Load(context.Background(), specs.chain, true); err != nil {
 		return &ConfigError{err}
 	}
 	h.newWitness(cfg)
-	s, err := h.openShadow(context.Background(), cfg)
+	s, err := h.openShadow(context.Background(), specs.shadow)
 	if err == nil {
 		err = h.putShadow(s)
 	}

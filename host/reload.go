@@ -47,7 +47,7 @@ func (h *Host) apply(ctx context.Context, old *config.Config, force bool) (gener
 		return generation.Outcome{}, config.Changes{}, &ConfigError{err}
 	}
 	changes := config.Diff(old, cfg)
-	specs, err := Specs(cfg, h.o.Policies)
+	specs, err := h.specs(ctx, cfg)
 	if err == nil {
 		err = h.checkParts(cfg)
 	}
@@ -58,12 +58,12 @@ func (h *Host) apply(ctx context.Context, old *config.Config, force bool) (gener
 		h.policies.Refused(err)
 		return generation.Outcome{}, changes, &ConfigError{err}
 	}
-	standIn, err := h.openShadow(ctx, cfg)
+	standIn, err := h.openShadow(ctx, specs.shadow)
 	if err != nil {
 		h.policies.Refused(err)
 		return generation.Outcome{}, changes, &ConfigError{err}
 	}
-	out, err := h.policies.Load(ctx, specs, force)
+	out, err := h.policies.Load(ctx, specs.chain, force)
 	if err != nil {
 		return out, changes, &ConfigError{errors.Join(err, h.dropShadow(standIn))}
 	}
@@ -130,8 +130,10 @@ func (h *Host) watched() []string {
 	if s := h.witness.shadow.Load(); s != nil {
 		files = append(files, s.policy.Files...)
 	}
-	if h.o.ConfigFile != "" {
-		files = append(files, h.o.ConfigFile)
+	for _, file := range []string{h.o.ConfigFile, h.o.LockFile} {
+		if file != "" {
+			files = append(files, file)
+		}
 	}
 	return files
 }

@@ -107,13 +107,11 @@ func (h *Host) newWitness(cfg *config.Config) {
 
 // openShadow opens the shadow that cfg names, nil for none: the one that runs where it
 // is made of the same. It is not put in the place of that one.
-func (h *Host) openShadow(ctx context.Context, cfg *config.Config) (*standIn, error) {
-	if cfg.Shadow == "" {
+func (h *Host) openShadow(ctx context.Context, shadowed *generation.Spec) (*standIn, error) {
+	if shadowed == nil {
 		return nil, nil
 	}
-	name := policyName(cfg.Shadow)
-	spec := generation.Spec{Name: name, Use: cfg.Shadow, Settings: settings(cfg, cfg.Policies[name])}
-	last := atomic.Int64{}
+	spec, last := *shadowed, atomic.Int64{}
 	p, chain, err := h.policies.Beside(ctx, spec, func(f *policy.Fault) {
 		if now, before := h.clock(), last.Load(); now-before > int64(10*time.Second) && last.CompareAndSwap(before, now) {
 			h.log.Log(context.Background(), slog.LevelWarn, "the shadow failed; nothing depends on it", "policy", f.Policy, "hook", f.Hook.String(), "kind", f.Kind.String(), "error", f.Err)

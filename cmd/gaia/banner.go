@@ -13,7 +13,7 @@ import (
 )
 
 // printBanner says what runs and gives the lines to paste next.
-func printBanner(w io.Writer, h *host.Host, file string, took time.Duration) {
+func printBanner(w io.Writer, h *host.Host, file, lock string, took time.Duration) {
 	st := h.Status()
 	base := "http://" + h.Addr()
 	fmt.Fprintf(w, "gaia %s  ready in %d ms\n", st.Version, took.Milliseconds())
@@ -22,6 +22,9 @@ func printBanner(w io.Writer, h *host.Host, file string, took time.Duration) {
 	}
 	if len(st.Policies) == 0 {
 		fmt.Fprintln(w, "  policy     none: only the configured limits hold")
+	}
+	if lock != "" {
+		fmt.Fprintf(w, "  locked     %s\n", lock)
 	}
 	for _, r := range st.Routes {
 		var to []string
@@ -50,8 +53,10 @@ func printBanner(w io.Writer, h *host.Host, file string, took time.Duration) {
 				files = append(files, p.Use)
 			}
 		}
-		if file != "" {
-			files = append(files, file)
+		for _, f := range []string{file, lock} {
+			if f != "" {
+				files = append(files, f)
+			}
 		}
 		if len(files) > 0 {
 			fmt.Fprintf(w, "  watching   %s\n", strings.Join(files, ", "))

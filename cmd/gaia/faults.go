@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/host"
 	"github.com/gaia-host/gaia/host/config"
 )
 
@@ -22,6 +23,13 @@ func faultsOf(err error) []fault {
 		var load *policy.LoadError
 		if errors.As(one, &load) {
 			list = append(list, fault{File: load.File, Line: load.Line, Col: load.Col, Message: load.Message, Hint: load.Hint})
+			continue
+		}
+		var lock *host.LockError
+		if errors.As(one, &lock) {
+			for _, line := range lock.Lines {
+				list = append(list, fault{File: lock.File, Message: line, Hint: lock.Hint()})
+			}
 			continue
 		}
 		list = append(list, fault{Message: one.Error()})

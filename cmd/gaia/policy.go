@@ -15,7 +15,7 @@ import (
 
 func newPolicy(e env) *cobra.Command {
 	return group("policy", "make, check and look at policies",
-		newPolicyList(e), newPolicyShow(e), newPolicyNew(e), newPolicyBuild(e), newPolicyCheck(e), newPolicyTest(e), newPolicyBench(e), newPolicyCall(e), newPolicyReplay(e), newPolicyInspect(e), newPolicyKeygen(e), newPolicySign(e), newPolicyVerify(e), newPolicyRollback(e))
+		newPolicyList(e), newPolicyShow(e), newPolicyNew(e), newPolicyBuild(e), newPolicyCheck(e), newPolicyTest(e), newPolicyBench(e), newPolicyCall(e), newPolicyReplay(e), newPolicyInspect(e), newPolicyKeygen(e), newPolicySign(e), newPolicyVerify(e), newPolicyLock(e), newPolicyRollback(e))
 }
 
 func newPolicyList(e env) *cobra.Command {

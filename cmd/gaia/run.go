@@ -28,6 +28,7 @@ paced by the policies. POLICY is a .js, .ts or .wasm file or std/NAME.
   gaia run policy.js --route api=https://api.example.com --listen 127.0.0.1:9000
   gaia run -c gaia.yaml
   gaia run old.js --shadow new.js --record traffic.jsonl
+  gaia run -c gaia.yaml --locked
 
 Saving a policy puts it in force without a restart. SIGHUP reloads, SIGTERM drains.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -38,6 +39,7 @@ Saving a policy puts it in force without a restart. SIGHUP reloads, SIGTERM drai
 		},
 	}
 	s.add(cmd)
+	s.addLocked(cmd)
 	cmd.Flags().String("record", "", "record attempts, decisions and outcomes in this file, JSON lines")
 	cmd.Flags().String("shadow", "", "a policy that decides on live traffic too, and enforces nothing")
 	return cmd
@@ -59,7 +61,7 @@ func runHost(cmd *cobra.Command, e env, s *settings, policies []string) error {
 	log, level := newLogger(e.err, cfg.Log)
 	defer divertStandardLog(log)()
 	h, err := host.New(cfg, host.Options{
-		Policies: policies, ConfigFile: s.file, CacheDir: cacheDir(), Version: version, Log: log, Shim: shimCommand(),
+		Policies: policies, ConfigFile: s.file, LockFile: s.lock(), CacheDir: cacheDir(), Version: version, Log: log, Shim: shimCommand(),
 		ReadConfig: func() (*config.Config, error) {
 			c, err := s.read(cmd, e)
 			if err == nil {
@@ -75,7 +77,7 @@ func runHost(cmd *cobra.Command, e env, s *settings, policies []string) error {
 	if err := h.Start(cmd.Context()); err != nil {
 		return err
 	}
-	printBanner(e.out, h, s.file, time.Since(began))
+	printBanner(e.out, h, s.file, s.lock(), time.Since(began))
 	return wait(h, signals, log)
 }
 

@@ -18,6 +18,7 @@ type settings struct {
 	file   string
 	routes []string
 	set    []string
+	locked bool
 }
 
 // add defines the flags; each sets the configuration key of its name.
@@ -30,6 +31,19 @@ func (s *settings) add(cmd *cobra.Command) {
 	f.Bool("watch", true, "reload when a policy or the configuration changes on disk")
 	f.StringArrayVar(&s.routes, "route", nil, "serve NAME=URL under /NAME/ (may be repeated)")
 	f.StringArrayVar(&s.set, "set", nil, "set a configuration key, KEY=VALUE (may be repeated)")
+}
+
+// addLocked defines --locked.
+func (s *settings) addLocked(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&s.locked, "locked", false, "run only what `gaia policy lock` wrote in "+config.LockName)
+}
+
+// lock is the lock file to hold policies to, "" for none.
+func (s *settings) lock() string {
+	if !s.locked {
+		return ""
+	}
+	return config.LockFile(s.file)
 }
 
 // choose settles which file is read.

@@ -19,7 +19,7 @@ func newValidate(e env) *cobra.Command {
 	var o output
 	cmd := &cobra.Command{
 		Use: "validate [POLICY...]", Short: "check configuration and policies, start nothing",
-		Long: "Read the configuration, compile and load the policies, and say everything that is\nwrong with them. Takes the flags of run. The exit code of a bad file is 3.\n\n  gaia validate -c gaia.yaml\n  gaia validate policy.js",
+		Long: "Read the configuration, compile and load the policies, and say everything that is\nwrong with them. Takes the flags of run. The exit code of a bad file is 3.\n\n  gaia validate -c gaia.yaml\n  gaia validate policy.js\n  gaia validate -c gaia.yaml --locked",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.check(); err != nil {
 				return err
@@ -29,7 +29,7 @@ func newValidate(e env) *cobra.Command {
 			}
 			cfg, err := s.read(cmd, e)
 			if err == nil {
-				err = checkHost(cfg, args)
+				err = checkHost(cfg, host.Options{Policies: args, CacheDir: cacheDir(), LockFile: s.lock()})
 			}
 			if err != nil {
 				return report(e.out, o.format, err)
@@ -42,13 +42,14 @@ func newValidate(e env) *cobra.Command {
 		},
 	}
 	s.add(cmd)
+	s.addLocked(cmd)
 	o.add(cmd, "text", "json")
 	return cmd
 }
 
 // checkHost makes everything that a host is made of and opens nothing.
-func checkHost(cfg *config.Config, policies []string) error {
-	h, err := host.New(cfg, host.Options{Policies: policies, CacheDir: cacheDir()})
+func checkHost(cfg *config.Config, o host.Options) error {
+	h, err := host.New(cfg, o)
 	if err != nil {
 		return err
 	}

@@ -43,10 +43,13 @@ type Config struct {
 	Wasm   *wasm.Engine
 	Remote *remote.Store // fetches modules; nil: an address is refused
 	// Stale takes the module kept from before where one cannot be fetched.
-	Stale  bool
-	Tx     *natives.Tx
-	Getenv func(name string) (string, bool) // nil: an empty environment
-	Log    *slog.Logger                     // nil: discarded
+	Stale bool
+	// FirstUse lets Identify take what is neither pinned nor signed as it stands at its
+	// address now. Open never does.
+	FirstUse bool
+	Tx       *natives.Tx
+	Getenv   func(name string) (string, bool) // nil: an empty environment
+	Log      *slog.Logger                     // nil: discarded
 	// Rand is Math.random of JavaScript guests, see js.Config; nil: truly random.
 	Rand func() float64
 	// Cover is told which statements of JavaScript policies ran; nil: nothing is counted.
@@ -69,6 +72,8 @@ type Settings struct {
 	// Keys are public keys of minisign; if there are any, one of them must have signed
 	// the file, unless it is std/NAME.
 	Keys []string
+	// Digest is what the policy's must be, as Identify says it; "": any. Nothing of another one is run.
+	Digest string
 }
 
 // Policy is an opened policy with what the host needs to know of it.
@@ -98,16 +103,25 @@ func Open(ctx context.Context, name, use string, s Settings, c Config) (*Policy,
 	if remote.IsRef(use) || len(s.Keys) > 0 {
 		return openSealed(ctx, name, use, s, c)
 	}
-	switch strings.ToLower(filepath.Ext(use)) {
-	case ".js", ".mjs", ".ts", ".mts":
+	switch ext := strings.ToLower(filepath.Ext(use)); {
+	case isScript(ext):
 		if name == "" {
 			name = ManifestName(use)
 		}
 		return openJS(ctx, js.Source{Name: NameOf(name, use), Path: use}, use, s, c)
-	case ".wasm":
+	case ext == ".wasm":
 		return openWasm(ctx, name, use, s, c)
 	}
-	return nil, &policy.LoadError{File: use, Message: "not a policy: want a .js, .ts or .wasm file or std/NAME", Err: ErrFormat,
+	return nil, notAPolicy(use)
+}
+
+// isScript reports whether a file with this ending, in small letters, is JavaScript or TypeScript.
+func isScript(ext string) bool { return ext == ".js" || ext == ".mjs" || ext == ".ts" || ext == ".mts" }
+
+func isModule(code []byte) bool { return strings.HasPrefix(string(code), "\x00asm") }
+
+func notAPolicy(use string) error {
+	return &policy.LoadError{File: use, Message: "not a policy: want a .js, .ts or .wasm file or std/NAME", Err: ErrFormat,
 		Hint: "standard policies: " + strings.Join(Std(), ", ")}
 }
 
@@ -194,8 +208,7 @@ func openStd(ctx context.Context, name, std string, s Settings, c Config) (*Poli
 	if err != nil {
 		return nil, err
 	}
-	src := js.Source{Name: NameOf(name, std), Path: "policies/" + std + ".js", Code: code, FS: scripts.FS}
-	p, err := openJS(ctx, src, StdPrefix+std, s, c)
+	p, err := openJS(ctx, stdSource(name, std, code), StdPrefix+std, s, c)
 	if err != nil {
 		return nil, err
 	}
@@ -203,9 +216,13 @@ func openStd(ctx context.Context, name, std string, s Settings, c Config) (*Poli
 	return p, nil
 }
 
+func stdSource(name, std string, code []byte) js.Source {
+	return js.Source{Name: NameOf(name, std), Path: "policies/" + std + ".js", Code: code, FS: scripts.FS}
+}
+
 func openJS(ctx context.Context, src js.Source, use string, s Settings, c Config) (*Policy, error) {
 	g := s.gate(src.Name, use, c)
-	p, err := js.Open(ctx, src, js.Config{Scope: g.scope, Override: s.Options, Instances: s.Instances,
+	p, err := js.Open(ctx, src, js.Config{Scope: g.scope, Override: s.Options, Instances: s.Instances, Check: s.checkBundle(src.Name, use),
 		Standard: strings.HasPrefix(use, StdPrefix), Rand: c.Rand, Log: c.Log, Cover: c.Cover})
 	if err != nil {
 		return nil, g.explain(err, func(s Settings) (*Policy, error) { return openJS(ctx, src, use, s, c) })
@@ -215,6 +232,9 @@ func openJS(ctx context.Context, src js.Source, use string, s Settings, c Config
 
 func openWasm(ctx context.Context, name, use string, s Settings, c Config) (*Policy, error) {
 	code, err := readFile(use)
+	if err == nil {
+		err = s.locked(name, use, remote.Digest(code))
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -23,6 +23,10 @@ func openSealed(ctx context.Context, name, use string, s Settings, c Config) (*P
 	if err != nil {
 		return nil, refused(name, use, err)
 	}
+	if err := s.locked(NameOf(name, use), use, m.Digest); err != nil {
+		return nil, err
+	}
+	s.Digest = "" // of the file, which openJS would not find again
 	s.Foreign = s.Foreign || remote.IsRef(use)
 	p, err := openChecked(ctx, NameOf(name, use), use, m, s, c)
 	if err != nil {
@@ -37,9 +41,9 @@ func openSealed(ctx context.Context, name, use string, s Settings, c Config) (*P
 
 func openChecked(ctx context.Context, name, use string, m *remote.Module, s Settings, c Config) (*Policy, error) {
 	switch ext := strings.ToLower(path.Ext(m.Name)); {
-	case strings.HasPrefix(string(m.Code), "\x00asm"):
+	case isModule(m.Code):
 		return openModule(ctx, name, use, m.Code, s, c)
-	case ext == ".js" || ext == ".mjs" || ext == ".ts" || ext == ".mts":
+	case isScript(ext):
 		return openJS(ctx, js.Source{Name: name, Path: m.Name, Code: m.Code, FS: embed.FS{}}, use, s, c)
 	}
 	return nil, &policy.LoadError{Policy: name, File: use, Message: "not a policy: want a .js, .ts or .wasm file", Err: ErrFormat}
@@ -51,7 +55,7 @@ func sealed(ctx context.Context, use string, s Settings, c Config) (*remote.Modu
 		if c.Remote == nil {
 			return nil, fmt.Errorf("%w: nothing is fetched here", remote.ErrFetch)
 		}
-		return c.Remote.Fetch(ctx, use, remote.Want{Keys: s.Keys, Stale: c.Stale})
+		return c.Remote.Fetch(ctx, use, remote.Want{Keys: s.Keys, Stale: c.Stale && s.Digest == "", Digest: s.Digest, FirstUse: c.FirstUse})
 	}
 	code, err := readFile(use)
 	if err != nil {

@@ -49,6 +49,8 @@ type Config struct {
 	// At names the object among the exports that holds the hooks, by its keys; nil: the
 	// exports themselves. Other keys of that object are somebody else's.
 	At []string
+	// Check may refuse the policy before anything of it runs; nil: nobody does.
+	Check func(*Bundle) error
 	// Cover is told which statements ran; nil: nothing is counted, which is faster.
 	Cover *Coverage
 }
@@ -90,6 +92,11 @@ func Open(ctx context.Context, src Source, c Config) (*Policy, error) {
 	b, err := BundleSource(src)
 	if err != nil {
 		return nil, err
+	}
+	if c.Check != nil {
+		if err := c.Check(&b); err != nil {
+			return nil, err
+		}
 	}
 	prog, err := compile(src, &b, c.Cover)
 	if err != nil {

@@ -75,6 +75,12 @@ type Want struct {
 	// Stale takes the last module of this address where it cannot be fetched now. Without
 	// it such a failure is an error.
 	Stale bool
+	// Digest is that of the module wanted, "sha256:..." of a lock file: it pins an address
+	// without a digest of its own. What has another is returned all the same: the caller
+	// says what is locked.
+	Digest string
+	// FirstUse takes what is neither pinned nor signed.
+	FirstUse bool
 }
 
 // IsRef reports whether use is an address and not a path.
@@ -131,11 +137,11 @@ func (s *Store) Fetch(ctx context.Context, use string, w Want) (*Module, error) 
 	if err != nil {
 		return nil, err
 	}
-	if r.digest == "" && len(w.Keys) == 0 {
+	if r.digest == "" && w.Digest == "" && len(w.Keys) == 0 && !w.FirstUse {
 		return nil, fmt.Errorf("%w: it is neither pinned nor signed: add #sha256:DIGEST, or name the keys that you trust in require_signed", ErrRefused)
 	}
-	if r.digest != "" {
-		if m, err := s.kept(r.digest, r, w); err == nil {
+	for _, digest := range []string{strings.TrimPrefix(w.Digest, "sha256:"), r.digest} {
+		if m, err := s.kept(digest, r, w); err == nil && (r.digest == "" || r.digest == digest) {
 			return m, nil
 		}
 	}

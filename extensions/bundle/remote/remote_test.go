@@ -266,3 +266,32 @@ func FuzzVerify(f *testing.F) {
 		}
 	})
 }
+
+// A lock pins an address without a digest: what is kept is taken, whatever the site has now; what
+// is not kept is fetched, and its digest told.
+func TestFetchOfALockedAddress(t *testing.T) {
+	s := newSite(t)
+	store := s.store(filepath.Join(t.TempDir(), "policies"))
+	use := s.URL + "/p.js"
+	if _, err := store.Fetch(t.Context(), use, Want{}); !errors.Is(err, ErrRefused) {
+		t.Fatal(err)
+	}
+	if m, err := store.Fetch(t.Context(), use, Want{FirstUse: true}); err != nil || m.Digest != Digest([]byte(module)) {
+		t.Fatal(err)
+	}
+	locked := Want{Digest: Digest([]byte(module))}
+	s.files["/p.js"] = []byte("export {}")
+	asked := s.asked.Load()
+	if m, err := store.Fetch(t.Context(), use, locked); err != nil || string(m.Code) != module || s.asked.Load() != asked {
+		t.Errorf("what is kept: %v", err)
+	}
+	if m, err := s.store("").Fetch(t.Context(), use, locked); err != nil || m.Digest != Digest([]byte("export {}")) {
+		t.Errorf("what is not: %v", err)
+	}
+	if _, err := store.Fetch(t.Context(), use+pin("export {}"), locked); err != nil {
+		t.Errorf("an address with a digest of its own: %v", err)
+	}
+	if _, err := s.store("").Fetch(t.Context(), use+pin("other"), locked); !errors.Is(err, ErrRefused) {
+		t.Errorf("an address with another digest: %v", err)
+	}
+}
