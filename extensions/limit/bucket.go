@@ -25,11 +25,20 @@ const (
 
 // Take takes cost units at now, or says how long until it could. It reserves
 // when the wait is at most maxWait. See Limiter.Take for the result.
+func (b *Bucket) Take(now int64, r *Rate, cost int64, maxWait time.Duration) (res Result) {
+	b.takeTo(&res, now, r, cost, maxWait)
+	return res
+}
+
+// takeTo is Take. A Result has a field too many for registers: returned by a call it
+// is written to memory, and copied before its words have arrived there, which costs
+// twice the decision. Take is small enough to become part of its caller, and this
+// writes where the caller will read.
 //
 // The usual take, of one whole unit from a bucket that is neither marked nor evicted
 // nor in debt, is decided in place, without a call: it costs a third of take, which
 // handles the rest.
-func (b *Bucket) Take(now int64, r *Rate, cost int64, maxWait time.Duration) (res Result) {
+func (b *Bucket) takeTo(res *Result, now int64, r *Rate, cost int64, maxWait time.Duration) {
 	if old := b.word.Load(); cost == 1 && r.period == 0 && old >= 0 && r.burst > 0 {
 		t := max(old, now)
 		nt := t + r.emission
@@ -37,16 +46,15 @@ func (b *Bucket) Take(now int64, r *Rate, cost int64, maxWait time.Duration) (re
 			// a debt, which may be so far away that sums overflow
 		} else if spare >= 0 {
 			if b.word.CompareAndSwap(old, nt) {
-				res.OK, res.Limit, res.Remaining, res.Reset = true, r.burst, r.units(spare), time.Duration(nt-now)
-				return res
+				res.OK, res.Wait, res.Limit, res.Remaining, res.Reset = true, 0, r.burst, r.wholeUnits(spare), time.Duration(nt-now)
+				return
 			}
 		} else if time.Duration(-spare) > maxWait {
-			res.Limit, res.Wait, res.Reset = r.burst, time.Duration(-spare), time.Duration(t-now)
-			return res
+			res.OK, res.Wait, res.Limit, res.Remaining, res.Reset = false, time.Duration(-spare), r.burst, 0, time.Duration(t-now)
+			return
 		}
 	}
-	res, _ = b.take(now, r, cost, maxWait)
-	return res
+	*res, _ = b.take(now, r, cost, maxWait)
 }
 
 // Peek returns what Take would, and takes nothing.

@@ -121,14 +121,19 @@ func (r *Rate) units(d int64) int64 {
 		return 0
 	}
 	if r.period == 0 {
-		// A product is a third of what a division costs, and one too low at most.
-		q, _ := bits.Mul64(uint64(d), r.inverse)
-		if uint64(d)-q*uint64(r.emission) >= uint64(r.emission) && r.emission > 0 {
-			q++
-		}
-		return int64(q)
+		return r.wholeUnits(d)
 	}
 	return min(int64(float64(d)/r.unit), r.burst)
+}
+
+// wholeUnits is units of a rate whose emission is whole, for d from 0 on.
+func (r *Rate) wholeUnits(d int64) int64 {
+	// A product is a third of what a division costs, and one too low at most.
+	q, _ := bits.Mul64(uint64(d), r.inverse)
+	if uint64(d)-q*uint64(r.emission) >= uint64(r.emission) && r.emission > 0 {
+		q++
+	}
+	return int64(q)
 }
 
 // debt is the furthest that a settled cost may put a bucket behind now.

@@ -63,7 +63,7 @@ func (l *tokenBucket) Set(p Params) error {
 	return nil
 }
 
-func (l *tokenBucket) Take(now int64, key string, cost int64, maxWait time.Duration) Result {
+func (l *tokenBucket) Take(now int64, key string, cost int64, maxWait time.Duration) (res Result) {
 	now = max(now, 0)
 	c := l.conf.Load()
 	if c.before != nil && c.until.Load() == 0 {
@@ -74,7 +74,7 @@ func (l *tokenBucket) Take(now int64, key string, cost int64, maxWait time.Durat
 	}
 	b := l.keys.find(key)
 	if b != nil && l.pauses.keys.Load() == nil { // the usual case
-		if res := b.Take(now, &c.rate, cost, maxWait); res.Limit != 0 { // 0: gone
+		if b.takeTo(&res, now, &c.rate, cost, maxWait); res.Limit != 0 { // 0: gone
 			return res
 		}
 	}

@@ -35,6 +35,7 @@ type Field struct {
 type Schema struct {
 	subsystem string
 	fields    []Field
+	names     []string // of the fields
 	index     map[string]int
 	open      string   // JSON: "subsystem":{
 	labels    []string // JSON: "name": with a comma before all but the first
@@ -59,6 +60,7 @@ func NewSchema(subsystem string, fields ...Field) *Schema {
 			panic(fmt.Sprintf("metrics: bad or repeated field name %q in %s", f.Name, subsystem))
 		}
 		s.index[f.Name] = i
+		s.names = append(s.names, f.Name)
 		s.labels[i] = `"` + f.Name + `":`
 		if i > 0 {
 			s.labels[i] = "," + s.labels[i]

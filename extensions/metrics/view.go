@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"fmt"
+	"math"
 	"sync"
 )
 
@@ -17,7 +18,9 @@ func NewPool(s *Schema) *Pool {
 	p.bodies.New = func() any {
 		return &body{
 			pool: p, values: make([]float64, 0, s.Len()),
-			shown: make([]float64, s.Len()), numbers: make(map[string]float64, s.Len()),
+			shown: make([]float64, s.Len()),
+			// With room to spare all keys stand in the group where they are looked for.
+			numbers: make(map[string]float64, 2*s.Len()),
 		}
 	}
 	return p
@@ -62,18 +65,19 @@ func (p *Pool) View(src Source) *View {
 // fill brings the map up to date. It writes only what changed since the body's last use, which is most of what a view costs, and starts afresh if
 // a reader added keys or took some out.
 func (b *body) fill() map[string]float64 {
-	if len(b.numbers) != len(b.values) {
-		clear(b.numbers)
+	numbers, names := b.numbers, b.pool.schema.names
+	if len(numbers) != len(b.values) {
+		clear(numbers)
 	}
-	fresh := len(b.numbers) == 0
-	fields := b.pool.schema.fields
+	fresh := len(numbers) == 0
+	shown := b.shown[:len(b.values)]
 	for i, v := range b.values {
-		if fresh || v != b.shown[i] {
-			b.numbers[fields[i].Name] = v
-			b.shown[i] = v
+		if math.Float64bits(v) != math.Float64bits(shown[i]) || fresh {
+			shown[i] = v
+			numbers[names[i]] = v
 		}
 	}
-	return b.numbers
+	return numbers
 }
 
 // live gives the body of a view that is on lease.
