@@ -57,11 +57,13 @@ func (w *Window) Observe(now int64, d time.Duration, failed bool) {
 	if s.epoch > epoch {
 		return
 	}
-	if w.sumLocked(now).total == 0 {
-		w.first = now
-	}
-	if s.epoch < epoch {
-		*s = slot{epoch: epoch}
+	if s.epoch < epoch || s.total == 0 { // else it is not empty
+		if w.sumLocked(now).total == 0 {
+			w.first = now
+		}
+		if s.epoch < epoch {
+			*s = slot{epoch: epoch}
+		}
 	}
 	s.total++
 	if failed {

@@ -101,14 +101,14 @@ func (m *Member) ask(h Hook, r *Request, now int64, d *Decision, call func(Polic
 	}
 	err := m.run(h, d, call)
 	if err == nil {
-		m.breaker.done(now, false)
+		m.breaker.well(now, m.calls.Load())
 		return
 	}
 	m.Report(h, err)
 	if r != nil {
 		m.explain(h, r, err)
 	}
-	m.breaker.done(now, true)
+	m.breaker.ill(now, m.calls.Load())
 	m.answerFor(h, d, call)
 }
 
@@ -189,11 +189,11 @@ func (m *Member) answerFor(h Hook, d *Decision, call func(Policy, *Decision) err
 type breaker struct {
 	openUntil atomic.Int64 // 0: closed
 	probing   atomic.Bool
-	calls     atomic.Int64 // in this window; exact enough for a ratio
 
 	mu     sync.Mutex // guards what follows
 	start  int64
-	faults int64
+	before uint64 // calls before this window; exact enough for a ratio
+	faults uint64
 }
 
 func (b *breaker) allow(now int64) bool {
@@ -204,16 +204,17 @@ func (b *breaker) allow(now int64) bool {
 	return now >= until && b.probing.CompareAndSwap(false, true)
 }
 
-func (b *breaker) done(now int64, fault bool) {
-	b.calls.Add(1)
-	if !fault {
-		if b.openUntil.Load() != 0 && b.probing.Load() {
-			b.mu.Lock()
-			b.closeLocked(now)
-			b.mu.Unlock()
-		}
-		return
+// well is told of a call that ended well, the last of so many in all.
+func (b *breaker) well(now int64, calls uint64) {
+	if b.openUntil.Load() != 0 && b.probing.Load() {
+		b.mu.Lock()
+		b.closeLocked(now, calls)
+		b.mu.Unlock()
 	}
+}
+
+// ill is told of a fault in the last of so many calls.
+func (b *breaker) ill(now int64, calls uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.openUntil.Load() != 0 { // the probe failed
@@ -222,18 +223,16 @@ func (b *breaker) done(now int64, fault bool) {
 		return
 	}
 	if now-b.start > breakerWindow {
-		b.start, b.faults = now, 0
-		b.calls.Store(1)
+		b.start, b.before, b.faults = now, calls-1, 0
 	}
 	b.faults++
-	if b.faults >= breakerFaults && 2*b.faults >= b.calls.Load() {
+	if b.faults >= breakerFaults && 2*b.faults >= calls-b.before {
 		b.openUntil.Store(now + breakerOpen)
 	}
 }
 
-func (b *breaker) closeLocked(now int64) {
-	b.start, b.faults = now, 0
-	b.calls.Store(0)
+func (b *breaker) closeLocked(now int64, calls uint64) {
+	b.start, b.before, b.faults = now, calls, 0
 	b.openUntil.Store(0)
 	b.probing.Store(false)
 }

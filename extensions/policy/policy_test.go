@@ -213,6 +213,31 @@ func TestBreakerOpensProbesAndCloses(t *testing.T) {
 	}
 }
 
+// Good calls before the window of the faults are no reason to bear them.
+func TestBreakerLooksAtItsWindowOnly(t *testing.T) {
+	broken, asked := false, 0
+	m := member("p", func(*Request, *Decision) error {
+		asked++
+		if broken {
+			return errors.New("boom")
+		}
+		return nil
+	})
+	c := NewChain(m)
+	ask := func(now int64) { c.OnRequest(&Request{Now: now}, &Decision{}, &Scratch{}) }
+	now := int64(time.Hour)
+	for range 1000 {
+		ask(now)
+	}
+	broken = true
+	for range breakerFaults + 5 {
+		ask(now + breakerWindow + 1)
+	}
+	if asked != 1000+breakerFaults {
+		t.Errorf("asked %d times after a thousand good calls, want %d", asked-1000, breakerFaults)
+	}
+}
+
 func TestBreakerStaysClosedWhenMostCallsAreGood(t *testing.T) {
 	n := 0
 	m := member("p", func(*Request, *Decision) error {

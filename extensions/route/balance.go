@@ -135,6 +135,9 @@ func (g *Group) pickIn(room []uint8, q *Query, commit bool) (int, bool) {
 
 // among chooses one of can, which is not empty.
 func (g *Group) among(can []uint8, q *Query, commit bool) int {
+	if len(can) == 1 && g.balance != LeastInFlight { // whose turns go on
+		return int(can[0])
+	}
 	if q.Req != nil {
 		key := g.sticky.value(q.Req)
 		if key == "" && g.balance == Rendezvous {

@@ -62,6 +62,7 @@ type Group struct {
 	hashes  []uint64  // of the names
 	inverse []float64 // of the weights
 	alike   bool      // all weights that are not 0 are the same
+	only    int       // the one with a weight; -1: none or several
 	wrr     wrr
 	turns   atomic.Uint64
 
@@ -127,12 +128,15 @@ func NewBalanced(ups []Upstream, o Options, prev *Group) (*Group, error) {
 // rank puts the upstreams with a weight in the order of their tiers.
 func (g *Group) rank() {
 	var order []uint8
-	g.alike = true
+	g.alike, g.only = true, -1
 	for i := range g.ups {
 		if g.ups[i].Weight > 0 {
 			order = append(order, uint8(i))
 			g.alike = g.alike && g.ups[i].Weight == g.ups[order[0]].Weight
 		}
+	}
+	if len(order) == 1 {
+		g.only = int(order[0])
 	}
 	slices.SortStableFunc(order, func(a, b uint8) int { return g.ups[a].Tier - g.ups[b].Tier })
 	for at, i := range order {
@@ -184,6 +188,9 @@ func (g *Group) ByName(name string) (int, bool) {
 	return 0, false
 }
 
+// Only is the one upstream that has a weight, where all the others have none.
+func (g *Group) Only() (int, bool) { return g.only, g.only >= 0 }
+
 // Balance is how the group chooses.
 func (g *Group) Balance() Balance { return g.balance }
 
@@ -192,8 +199,18 @@ func (g *Group) Begin(i int) { g.live[i].inFlight.Add(1) }
 
 // End says that an attempt begun at upstream i ended after dur.
 func (g *Group) End(i int, now int64, dur time.Duration, failed bool) {
-	g.live[i].end(now, dur, failed)
-	g.judge(i, now, dur, failed)
+	l := g.live[i]
+	l.inFlight.Add(-1)
+	l.mu.Lock()
+	l.endLocked(now, dur, failed)
+	if g.balance == P2C { // nobody else asks for it
+		l.latency.observe(now, dur, failed)
+	}
+	bad := l.judgeLocked(&g.outlier, now, dur, failed)
+	l.mu.Unlock()
+	if bad && g.mayEject(i, now) {
+		l.eject(now, &g.outlier)
+	}
 }
 
 // Abandon says that an attempt begun at upstream i ended in a way that tells

@@ -98,21 +98,15 @@ func (l *live) chosen(now int64) {
 // of attempts under way: one of those may be a stream that lasts for hours.
 const tryEvery = time.Second
 
-// judge looks at an upstream after an attempt there ended, and ejects it where the
-// bound on the share allows that.
-func (g *Group) judge(i int, now int64, dur time.Duration, failed bool) {
-	l, o := g.live[i], &g.outlier
-	l.mu.Lock()
+// judgeLocked looks at an upstream after an attempt there ended, and reports whether it
+// is to be ejected, where the bound on the share allows that.
+func (l *live) judgeLocked(o *Outlier, now int64, dur time.Duration, failed bool) bool {
 	until := l.ejected.Load()
 	tried := until != 0 && now-int64(dur) >= until // it began after the ejection
 	if !failed && tried {
 		l.wellLocked()
 	}
-	bad := failed && now >= until && (tried || o.Consecutive > 0 && l.row >= o.Consecutive || l.tooManyLocked(o))
-	l.mu.Unlock()
-	if bad && g.mayEject(i, now) {
-		l.eject(now, o)
-	}
+	return failed && now >= until && (tried || o.Consecutive > 0 && l.row >= o.Consecutive || l.tooManyLocked(o))
 }
 
 func (l *live) tooManyLocked(o *Outlier) bool {
@@ -226,17 +220,23 @@ func (p *peak) at(now int64) float64 {
 	if v == 0 {
 		return 0
 	}
-	return v * math.Exp2(-float64(max(now-p.asOf.Load(), 0))/latencyHalf)
+	return v * p.left(now)
+}
+
+// left is the share of the value that is left at now.
+func (p *peak) left(now int64) float64 {
+	return math.Exp2(-float64(max(now-p.asOf.Load(), 0)) / latencyHalf)
 }
 
 // observe is called by one goroutine at a time.
 func (p *peak) observe(now int64, d time.Duration, failed bool) {
-	was, v := p.at(now), max(float64(d), 1)
+	left, v := p.left(now), max(float64(d), 1)
+	was := math.Float64frombits(p.value.Load()) * left
 	switch {
 	case failed: // a quick refusal is no reason to come back
 		v = max(v, was)
 	case v < was:
-		v = was + v*(1-math.Exp2(-float64(max(now-p.asOf.Load(), 0))/latencyHalf))
+		v = was + v*(1-left)
 	}
 	p.value.Store(math.Float64bits(v))
 	p.asOf.Store(max(now, p.asOf.Load()))

@@ -42,10 +42,8 @@ type numbers struct {
 	p50, p95  time.Duration
 }
 
-func (l *live) end(now int64, dur time.Duration, failed bool) {
-	l.inFlight.Add(-1)
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// endLocked counts an attempt that ended.
+func (l *live) endLocked(now int64, dur time.Duration, failed bool) {
 	l.turnLocked(now)
 	o := &l.half[0]
 	o.total++
@@ -56,7 +54,6 @@ func (l *live) end(now int64, dur time.Duration, failed bool) {
 	} else {
 		l.row = 0
 	}
-	l.latency.observe(now, dur, failed)
 	l.dirty = true
 }
 

@@ -22,15 +22,19 @@ func (c *Core) decide(now int64, op *Op) Verdict {
 	if op.Decision.Action == policy.ActionDeny {
 		return c.denyPolicy(now, op)
 	}
-	c.mu.Lock()
-	closedFor := op.key.breaker.closedFor(now, &s.Breaker)
-	c.mu.Unlock()
-	if closedFor > 0 {
-		return c.deny(now, op, breakerDenial(closedFor))
+	if c.keys.broken.Load() > 0 {
+		c.mu.Lock()
+		closedFor := op.key.breaker.closedFor(now, &s.Breaker)
+		c.mu.Unlock()
+		if closedFor > 0 {
+			return c.deny(now, op, breakerDenial(closedFor))
+		}
 	}
-	for level := range levels {
-		if !c.take(now, s, op, level) {
-			return c.denyLimit(now, s, op, level)
+	if s.rated || op.Group != nil {
+		for level := range levels {
+			if !c.take(now, s, op, level) {
+				return c.denyLimit(now, s, op, level)
+			}
 		}
 	}
 	return c.hold(now, s, op)
@@ -42,9 +46,11 @@ func (c *Core) prepare(now int64, op *Op) {
 	r.Key, r.Cost, r.Priority = op.base.key, op.base.cost, op.base.priority
 	r.Attempt++
 	r.Now = now
+	if r.Attempt == 1 {
+		return // Begin has read its Stats, and nothing else is known yet
+	}
 	op.Decision.Reset()
-	clear(op.entries)
-	op.entries = op.entries[:0]
+	op.entries.reset()
 	op.candidates = op.candidates[:0]
 	op.faults = nil
 	op.full = route.Set{}
@@ -60,9 +66,9 @@ func (c *Core) ask(now int64, op *Op) {
 	to, by, hook := op.againTo, op.againBy, policy.HookResponse
 	op.againTo, op.againBy = "", ""
 	var chain *policy.Chain
-	if g := c.slot.Lease(); g != nil {
+	if g := c.lease(op, before, to != ""); g != nil {
 		defer g.Release()
-		op.generation, chain = g.Number(), g.Chain()
+		chain = g.Chain()
 		chain.OnRequest(&op.Req, &op.Decision, &op.scratch)
 	}
 	if op.Decision.Action == policy.ActionDeny {
@@ -90,6 +96,29 @@ func (c *Core) ask(now int64, op *Op) {
 	} else if m != nil {
 		c.named(op, chain, op.answer.Upstream, m.Name(), policy.HookRoute)
 	}
+}
+
+// The hooks before an action, and at its answer.
+const (
+	before   = policy.Hooks(1<<policy.HookRequest | 1<<policy.HookRoute)
+	answered = policy.Hooks(1 << policy.HookResponse)
+)
+
+// lease returns the generation in force, to be released, if it has one of the hooks or
+// is wanted anyway; else nil. It notes which one decides about op.
+func (c *Core) lease(op *Op, hooks policy.Hooks, anyway bool) *policy.Generation {
+	g := c.slot.Current()
+	if g == nil {
+		return nil
+	}
+	if !anyway && g.Chain().Hooks()&hooks == 0 {
+		op.generation = g.Number()
+		return nil
+	}
+	if g = c.slot.Lease(); g != nil {
+		op.generation = g.Number()
+	}
+	return g
 }
 
 // named chooses the upstream that a policy named, or reports that it does not exist.
@@ -224,6 +253,9 @@ func (c *Core) balance(now int64, s *settings, op *Op) bool {
 // of both first those that are well. A full one that is well is waited for before one
 // that failed, or is not, is asked.
 func (c *Core) pick(now int64, op *Op) (int, bool) {
+	if i, only := op.Group.Only(); only { // whatever its health, there is no other
+		return i, !op.full.Has(i)
+	}
 	q := route.Query{Now: now, Req: &op.Req, Skip: op.full.Union(&op.tried)}
 	if i, ok := op.choose(&q); ok || !op.full.Within(&op.tried) {
 		return i, ok
@@ -262,7 +294,7 @@ func (c *Core) elsewhere(now int64, op *Op) bool {
 
 // passedOver notes for an explanation who was not asked because it is not well.
 func (op *Op) passedOver(now int64) {
-	if !op.dry() && !op.Req.Explain {
+	if !op.explained() {
 		return
 	}
 	for i := range op.Group.Len() {

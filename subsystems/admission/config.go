@@ -94,7 +94,13 @@ func DefaultConfig() Config {
 }
 
 func (l *Limits) at(level int) *Limit {
-	return [levels]*Limit{&l.Global, &l.PerKey, &l.PerUpstream}[level]
+	switch level {
+	case levelGlobal:
+		return &l.Global
+	case levelKey:
+		return &l.PerKey
+	}
+	return &l.PerUpstream
 }
 
 // Check returns every fault of c, joined; nil if there is none.
@@ -143,6 +149,8 @@ type settings struct {
 	declared Limits                // as configured, before SetLimit
 	rates    [levels]limit.Limiter // nil: no limit of the rate
 	names    [levels]string        // as explanations and RateLimit fields call them
+	rated    bool                  // some level limits the rate
+	bounded  bool                  // some level limits the concurrency
 }
 
 // newSettings makes the limiters of c; those of prev go on with their counts.
@@ -153,9 +161,11 @@ func newSettings(subsystem string, c Config, prev *settings) (*settings, error) 
 	s := &settings{Config: c, declared: c.Limits}
 	for level := range levels {
 		s.names[level] = "limits." + subsystem + "." + levelNames[level]
+		s.bounded = s.bounded || c.Limits.at(level).Concurrency > 0
 		if c.Limits.at(level).Rate == 0 {
 			continue
 		}
+		s.rated = true
 		var err error
 		if prev != nil && prev.rates[level] != nil {
 			s.rates[level] = prev.rates[level]

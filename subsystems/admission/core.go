@@ -39,6 +39,7 @@ type Core struct {
 	queued int
 	seq    uint64
 	budget budget
+	ends   ends
 }
 
 // New returns a Core, or what is wrong with its Config.
@@ -113,11 +114,10 @@ func (c *Core) Begin(now int64, op *Op) Verdict {
 	} else {
 		op.key = c.keys.ref(op.Req.Key)
 		c.budget.deposit(now, &c.set.Load().Retry)
+		c.ends.requests++
 	}
+	op.Req.Stats = op.key.stats(now)
 	c.mu.Unlock()
-	if !op.dry() {
-		c.counts.requests.Add(1)
-	}
 	if c.closed.Load() {
 		op.Req.Attempt, op.Req.Now = 1, now
 		v := c.deny(now, op, Denial{Kind: KindClosed, Status: statusUnavailable, Reason: reasonClosed})
@@ -249,12 +249,17 @@ func (c *Core) Cancel(now int64, op *Op, dst []*Op) []*Op {
 		op.queue.remove(op)
 		c.leaveQueueLocked(now, op)
 	case stateAdmitted:
+		op.key.inFlight--
+		c.ends.inFlight--
 		op.key.breaker.leave(op.probe)
 		dst = c.freeLocked(now, op, dst)
 	}
 	op.probe = 0
 	if st != stateNew && st != stateDenied {
 		op.state = stateEnded
+		if st != stateEnded {
+			c.ends.canceled++
+		}
 	}
 	c.mu.Unlock()
 	switch st {
@@ -264,7 +269,6 @@ func (c *Core) Cancel(now int64, op *Op, dst []*Op) []*Op {
 		c.endWait(now, op)
 	}
 	op.giveBack(now)
-	c.counts.canceled.Add(1)
 	if st != stateBackoff {
 		c.ended(now, op, nil)
 	}

@@ -511,3 +511,38 @@ func TestKeysAreBounded(t *testing.T) {
 		t.Error("a key in use was forgotten")
 	}
 }
+
+// A key that was forgotten begins anew, also where it is the one asked for last but one.
+func TestAForgottenKeyBeginsAnew(t *testing.T) {
+	r := newRig(t, nil)
+	r.c.keys.max = 1
+	for range 3 {
+		for _, key := range []string{"a", "a", "b"} {
+			op := r.op(key)
+			r.begin(op, Go)
+			if k := op.key; k != r.c.keys.byKey[key] || k.key != key || k.inFlight != 1 {
+				t.Fatalf("%q has the state of %q with %d in flight", key, k.key, k.inFlight)
+			}
+			r.end(op, policy.Response{Status: 200})
+			op.Free()
+		}
+	}
+	if s := r.c.Stats(); s.Keys != 1 || s.InFlight != 0 || s.Requests != 9 || s.Succeeded != 9 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// One that is let go and leaves before it starts is in flight no more.
+func TestLeavingBeforeTheStartIsNotInFlight(t *testing.T) {
+	r := newRig(t, nil)
+	op := r.op("k")
+	r.begin(op, Go)
+	if s := r.c.Stats(); s.InFlight != 1 {
+		t.Errorf("%d in flight", s.InFlight)
+	}
+	r.c.Cancel(r.now, op, nil)
+	op.Free()
+	if s := r.c.Stats(); s.InFlight != 0 || s.Canceled != 1 || s.Started != 0 {
+		t.Errorf("%+v", s)
+	}
+}

@@ -141,6 +141,9 @@ func (op *Op) sharesSlot(level int) bool { return op.Nested && level == levelGlo
 
 // blockingLocked returns a full gate in op's way, nil for none: the narrowest first.
 func (c *Core) blockingLocked(s *settings, op *Op) *gate {
+	if !s.bounded {
+		return nil
+	}
 	for level := levels - 1; level >= 0; level-- {
 		bound := s.Limits.at(level).Concurrency
 		if bound == 0 || op.sharesSlot(level) {
@@ -155,21 +158,28 @@ func (c *Core) blockingLocked(s *settings, op *Op) *gate {
 
 // admitLocked takes op's slots, which are free, and its place as a probe.
 func (c *Core) admitLocked(s *settings, op *Op) {
-	for level := range levels {
-		if s.Limits.at(level).Concurrency > 0 && !op.sharesSlot(level) {
-			g := c.gates.open(level, op.gateKey(level))
-			g.inFlight++
-			op.held[level] = g
+	if s.bounded {
+		for level := range levels {
+			if s.Limits.at(level).Concurrency > 0 && !op.sharesSlot(level) {
+				g := c.gates.open(level, op.gateKey(level))
+				g.inFlight++
+				op.holds, op.held[level] = true, g
+			}
 		}
 	}
 	op.probe = op.key.breaker.enter(&s.Breaker)
 	op.state = stateAdmitted
+	op.key.inFlight++
+	c.ends.inFlight++
 }
 
 // freeLocked gives op's slots back and lets go whoever can go now.
 func (c *Core) freeLocked(now int64, op *Op, dst []*Op) []*Op {
+	if !op.holds {
+		return dst
+	}
 	held := op.held
-	op.held = [levels]*gate{}
+	op.holds, op.held = false, [levels]*gate{}
 	for _, g := range held {
 		if g != nil {
 			g.inFlight--

@@ -2,6 +2,7 @@ package admission
 
 import (
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/metrics"
@@ -35,9 +36,10 @@ type keyState struct {
 // there are too many. It is guarded by the core's mutex.
 type keyTable struct {
 	max    int
-	broken int // keys whose breaker is not closed
+	broken atomic.Int64 // keys whose breaker is not closed; read without the mutex too
 	byKey  map[string]*keyState
-	idle   keyState // ring of those without operations; next is the longest idle
+	last   *keyState // found last: most programs ask for few keys
+	idle   keyState  // ring of those without operations; next is the longest idle
 }
 
 func (t *keyTable) init(limit int) {
@@ -48,9 +50,12 @@ func (t *keyTable) init(limit int) {
 
 // ref returns the state of key, to be given back with unref.
 func (t *keyTable) ref(key string) *keyState {
-	k := t.byKey[key]
-	if k == nil {
-		k = t.insert(strings.Clone(key))
+	k := t.last
+	if k == nil || k.key != key {
+		if k = t.byKey[key]; k == nil {
+			k = t.insert(strings.Clone(key))
+		}
+		t.last = k
 	}
 	if k.refs == 0 && k.next != nil {
 		k.prev.next, k.next.prev = k.next, k.prev
@@ -74,7 +79,7 @@ func (t *keyTable) insert(key string) *keyState {
 		old.prev.next, old.next.prev = old.next, old.prev
 		delete(t.byKey, old.key)
 		if old.breaker.state != breakerClosed {
-			t.broken--
+			t.broken.Add(-1)
 		}
 	}
 	k := &keyState{key: key, stale: true}
@@ -103,7 +108,7 @@ func (t *keyTable) mend() {
 			k.breaker.turn(breakerClosed)
 		}
 	}
-	t.broken = 0
+	t.broken.Store(0)
 }
 
 // stats returns the live numbers of the key, with rates and quantiles that are

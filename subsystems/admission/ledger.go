@@ -14,6 +14,12 @@ type Ledger []policy.Entry
 // Add implements policy.Ledger.
 func (l *Ledger) Add(e policy.Entry) { *l = append(*l, e) }
 
+// reset empties the ledger and keeps its memory.
+func (l *Ledger) reset() {
+	clear(*l)
+	*l = (*l)[:0]
+}
+
 // Settle implements policy.Ledger.
 func (l *Ledger) Settle(now int64, limiter, key string, actual int64) bool {
 	for i := len(*l) - 1; i >= 0; i-- {

@@ -82,12 +82,22 @@ type Op struct {
 	ready chan struct{} // the driver's
 	timer *time.Timer   // the driver's
 
+	memory
 	progress
+}
+
+// memory is what an Op works in and keeps for its next use.
+type memory struct {
+	scratch    policy.Scratch
+	answer     policy.Decision // of onRoute and onResponse
+	entries    Ledger
+	candidates []Candidate
+	view       []policy.Upstream
 }
 
 // progress is how far an Op has come.
 type progress struct {
-	key        *keyState
+	key        *keyState // nil once it is settled for good
 	state      state
 	generation uint64
 	base       struct {
@@ -95,12 +105,7 @@ type progress struct {
 		cost     int64
 		priority int
 	}
-	scratch    policy.Scratch
-	answer     policy.Decision // of onRoute and onResponse
-	entries    Ledger
-	faults     []string // of policies, where they are explained
-	candidates []Candidate
-	view       []policy.Upstream
+	faults []string // of policies, where they are explained
 
 	upstream int       // index in Group, -1 none
 	tried    route.Set // failed in earlier attempts
@@ -119,7 +124,8 @@ type progress struct {
 	againTo    string
 	againBy    string // the policy that asked for it
 
-	seen       any // the observer's, of the attempt in hand
+	seen       any  // the observer's, of the attempt in hand
+	holds      bool // a slot of any level
 	held       [levels]*gate
 	probe      uint64 // epoch of the breaker it is a probe of, 0 none
 	seq        uint64
@@ -146,18 +152,23 @@ func (op *Op) Free() {
 	default:
 		panic("admission: Free of an operation under way")
 	}
-	c.mu.Lock()
-	c.keys.unref(op.key)
-	c.mu.Unlock()
-	keep := progress{view: op.view[:0], candidates: op.candidates[:0], scratch: op.scratch, upstream: -1}
-	if cap(op.entries) <= maxKept {
-		clear(op.entries)
-		keep.entries = op.entries[:0]
+	if op.key != nil {
+		c.mu.Lock()
+		c.keys.unref(op.key)
+		c.mu.Unlock()
 	}
-	op.progress = keep
+	if op.state == stateDenied {
+		op.Denial = Denial{}
+	}
+	if cap(op.entries) <= maxKept {
+		op.entries.reset()
+	} else {
+		op.entries = nil
+	}
+	op.view, op.candidates = op.view[:0], op.candidates[:0]
+	op.progress = progress{upstream: -1}
 	op.Req, op.Group, op.Replayable, op.Idempotent, op.Nested = policy.Request{}, nil, false, false, false
 	op.Decision.Reset()
-	op.Denial = Denial{}
 	c.ops.Put(op)
 }
 
@@ -165,7 +176,8 @@ func (op *Op) Free() {
 // limits took, and what was refused to them. Valid until the next attempt or Free.
 func (op *Op) Entries() []policy.Entry { return op.entries }
 
-// Candidates are the upstreams considered for the attempt in hand.
+// Candidates are the upstreams considered for the attempt in hand, of an operation that
+// is dry or explained; else none.
 func (op *Op) Candidates() []Candidate { return op.candidates }
 
 // Generation is the number of the generation that decided last, 0 none.
@@ -222,7 +234,13 @@ func (op *Op) patience(now int64, maxWait time.Duration, deadline bool) time.Dur
 	return left
 }
 
+// explained reports whether somebody is going to ask why.
+func (op *Op) explained() bool { return op.dry() || op.Req.Explain }
+
 // consider notes an upstream for explanations.
 func (op *Op) consider(name, why string) {
+	if !op.explained() {
+		return
+	}
 	op.candidates = append(op.candidates, Candidate{name, why})
 }

@@ -20,11 +20,16 @@ type budget struct {
 func (r *Retry) full() float64 { return budgetSeconds*r.PerSecond + 100*r.Ratio }
 
 func (b *budget) refill(now int64, r *Retry) {
+	full := r.full()
+	if b.tokens >= full { // the usual case: time adds nothing
+		b.tokens, b.last = full, max(b.last, now)
+		return
+	}
 	if b.last != 0 && now > b.last {
 		b.tokens += r.PerSecond * time.Duration(now-b.last).Seconds()
 	}
 	b.last = max(b.last, now)
-	b.tokens = min(b.tokens, r.full())
+	b.tokens = min(b.tokens, full)
 }
 
 func (b *budget) deposit(now int64, r *Retry) {
@@ -82,7 +87,9 @@ func (c *Core) Answered(now int64, op *Op, res *policy.Response) bool {
 func (c *Core) answered(now int64, op *Op, res *policy.Response) bool {
 	c.fill(op, res)
 	op.Req.Now = now
-	op.answer.Reset()
+	if op.answer.Action != policy.ActionNone || op.answer.Upstream != "" {
+		op.answer.Reset()
+	}
 	c.onResponse(op, res)
 	s := c.set.Load()
 	c.learn(now, s, op, res)
@@ -109,12 +116,11 @@ func (c *Core) answered(now int64, op *Op, res *policy.Response) bool {
 }
 
 func (c *Core) onResponse(op *Op, res *policy.Response) {
-	g := c.slot.Lease()
+	g := c.lease(op, answered, false)
 	if g == nil {
 		return
 	}
 	defer g.Release()
-	op.generation = g.Number()
 	g.Chain().OnResponse(&op.Req, res, &op.answer, &op.scratch)
 }
 

@@ -160,7 +160,7 @@ func TestAFailedUpstreamIsAvoided(t *testing.T) {
 	g := group(t, "a", "b")
 	r := newRig(t, func(c *Config) { c.Retry.Base = 0 })
 	op := r.op("k")
-	op.Group = g
+	op.Group, op.Req.Explain = g, true
 	r.begin(op, Go)
 	seen := []int{}
 	res := policy.Response{Error: policy.ErrorRefused}

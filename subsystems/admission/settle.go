@@ -17,10 +17,6 @@ func (c *Core) Started(now int64, op *Op) {
 		op.Group.Begin(op.upstream)
 	}
 	c.counts.started.Add(1)
-	c.counts.inFlight.Add(1)
-	c.mu.Lock()
-	op.key.inFlight++
-	c.mu.Unlock()
 }
 
 // Settle ends the attempt in hand: the policies' onDone, the release of what it
@@ -39,7 +35,7 @@ func (c *Core) Settle(now int64, op *Op, res *policy.Response, dst []*Op) []*Op 
 	took := waitOf(now, op.sent)
 	how := outcomeOf(res)
 	c.settleUpstream(now, op, took, how)
-	c.countEnd(took, how, res)
+	c.latency.Observe(took)
 	if how != neutral || res.Status == statusTooMany {
 		op.key.window.Observe(now, took, how == failed)
 	}
@@ -47,17 +43,24 @@ func (c *Core) Settle(now int64, op *Op, res *policy.Response, dst []*Op) []*Op 
 	c.mu.Lock()
 	op.key.inFlight--
 	op.key.stale = true
+	c.countEndLocked(how, res)
 	c.settleBreakerLocked(now, s, op, how)
 	dst = c.freeLocked(now, op, dst)
-	op.state = stateEnded
 	if op.again {
 		op.state = stateBetween
+	} else {
+		op.state = stateEnded
+		c.keys.unref(op.key)
+		op.key = nil
 	}
 	c.mu.Unlock()
 	return dst
 }
 
 func (c *Core) onDone(op *Op, res *policy.Response) {
+	if !c.slot.Current().Chain().Hooks().Has(policy.HookDone) {
+		return
+	}
 	if g := c.slot.Lease(); g != nil {
 		defer g.Release()
 		g.Chain().OnDone(&op.Req, res)
@@ -92,23 +95,22 @@ func (c *Core) settleBreakerLocked(now int64, s *settings, op *Op, how outcome) 
 	op.probe = 0
 	switch {
 	case was == breakerClosed && b.state != breakerClosed:
-		c.keys.broken++
+		c.keys.broken.Add(1)
 		c.counts.breakerOpened.Add(1)
 	case was != breakerClosed && b.state == breakerClosed:
-		c.keys.broken--
+		c.keys.broken.Add(-1)
 	}
 }
 
-func (c *Core) countEnd(took time.Duration, how outcome, res *policy.Response) {
-	c.latency.Observe(took)
-	c.counts.inFlight.Add(-1)
+func (c *Core) countEndLocked(how outcome, res *policy.Response) {
+	c.ends.inFlight--
 	switch {
 	case how == succeeded:
-		c.counts.succeeded.Add(1)
+		c.ends.succeeded++
 	case how == failed:
-		c.counts.failed.Add(1)
+		c.ends.failed++
 	case res.Error == policy.ErrorCanceled:
-		c.counts.canceled.Add(1)
+		c.ends.canceled++
 	}
 }
 

@@ -7,13 +7,19 @@ import (
 	"github.com/gaia-host/gaia/extensions/metrics"
 )
 
-// counters are the numbers of a Core. One operation may make several attempts.
+// counters are the numbers of a Core that change where its mutex is not held. One
+// operation may make several attempts.
 type counters struct {
-	requests, started, succeeded, failed, canceled atomic.Uint64
-	retried, unretried, waits, upstream429         atomic.Uint64
-	breakerOpened                                  atomic.Uint64
-	denied                                         [kinds]atomic.Uint64
-	waitNanos, inFlight, waiting                   atomic.Int64
+	started, retried, unretried, waits, upstream429 atomic.Uint64
+	breakerOpened                                   atomic.Uint64
+	denied                                          [kinds]atomic.Uint64
+	waitNanos, waiting                              atomic.Int64
+}
+
+// ends are those that change where the mutex is held anyway, which guards them.
+type ends struct {
+	requests, succeeded, failed, canceled uint64
+	inFlight                              int64
 }
 
 // Stats are the numbers of a Core at one moment.
@@ -30,7 +36,7 @@ type Stats struct {
 	BreakerOpened uint64        // times a breaker opened
 	Denied        [kinds]uint64 // by Kind
 	WaitTime      time.Duration // sum of all waits that ended
-	InFlight      int64         // attempts under way
+	InFlight      int64         // attempts let go and not ended
 	Queued        int64         // operations waiting, for a time or a slot
 	BreakersOpen  int64         // keys that are not let through freely
 	Keys          int64         // keys whose live numbers are kept
@@ -58,18 +64,18 @@ func Kinds() []Kind {
 func (c *Core) Stats() Stats {
 	n := &c.counts
 	s := Stats{
-		Requests: n.requests.Load(), Started: n.started.Load(), Succeeded: n.succeeded.Load(), Failed: n.failed.Load(),
-		Canceled: n.canceled.Load(), Retried: n.retried.Load(), Unretried: n.unretried.Load(), Waits: n.waits.Load(),
-		Upstream429: n.upstream429.Load(), BreakerOpened: n.breakerOpened.Load(),
-		WaitTime: time.Duration(n.waitNanos.Load()), InFlight: n.inFlight.Load(),
+		Started: n.started.Load(), Retried: n.retried.Load(), Unretried: n.unretried.Load(), Waits: n.waits.Load(),
+		Upstream429: n.upstream429.Load(), BreakerOpened: n.breakerOpened.Load(), WaitTime: time.Duration(n.waitNanos.Load()),
 	}
 	for k := range s.Denied {
 		s.Denied[k] = n.denied[k].Load()
 	}
 	c.mu.Lock()
+	e := &c.ends
+	s.Requests, s.Succeeded, s.Failed, s.Canceled, s.InFlight = e.requests, e.succeeded, e.failed, e.canceled, e.inFlight
 	s.Queued = n.waiting.Load() + int64(c.queued)
 	s.Keys = int64(len(c.keys.byKey))
-	s.BreakersOpen = int64(c.keys.broken)
+	s.BreakersOpen = c.keys.broken.Load()
 	c.mu.Unlock()
 	return s
 }

@@ -38,13 +38,15 @@ func (r *run) answer(i int32) {
 			r.o.Refused++
 		}
 	}
-	r.settle(i, policy.Response{Status: c.job.Status, RetryAfter: c.job.Fields.RetryAfter(), Header: &c.job.Fields})
+	r.res = policy.Response{Status: c.job.Status, RetryAfter: c.job.Fields.RetryAfter(), Header: &c.job.Fields}
+	r.settle(i)
 }
 
-// settle ends the attempt in hand with res, and goes on with the next or ends the request.
-func (r *run) settle(i int32, res policy.Response) {
-	c := r.calls[i]
-	r.res = res
+// settle ends the attempt in hand with r.res, and goes on with the next or ends the
+// request.
+func (r *run) settle(i int32) {
+	c, status, after := r.calls[i], r.res.Status, r.res.RetryAfter
+	left := r.res.Error != ""
 	again := r.c.Core.Answered(r.now, c.op, &r.res)
 	r.woken = r.c.Core.Settle(r.now, c.op, &r.res, r.woken[:0])
 	c.started = false
@@ -55,16 +57,16 @@ func (r *run) settle(i int32, res policy.Response) {
 	}
 	how := endGood
 	switch {
-	case res.Error != "":
+	case left:
 		how = endLeft
-	case res.Status == 429:
+	case status == 429:
 		how = endThrottled
-	case res.Status >= 400:
+	case status >= 400:
 		how = endFailed
 	}
 	c.op.Free()
 	c.op = nil
-	r.ended(i, how, res.RetryAfter)
+	r.ended(i, how, after)
 }
 
 // wakeAll moves on the operations that were let go, once the one in hand is settled.
@@ -92,16 +94,15 @@ func (r *run) refill(up int32) {
 func (r *run) leave(i int32) error {
 	c := r.calls[i]
 	c.left = true
-	res := policy.Response{Error: policy.ErrorTimeout}
+	r.res = policy.Response{Error: policy.ErrorTimeout}
 	if c.until > 0 && r.now >= c.until {
-		r.settle(i, res)
+		r.settle(i)
 		return nil
 	}
 	j, err := r.move(i)
 	if err != nil {
 		return err
 	}
-	r.res = res
 	r.c.Core.Answered(r.now, c.op, &r.res)
 	r.woken = r.c.Core.Settle(r.now, c.op, &r.res, r.woken[:0])
 	c.op.Free()

@@ -93,7 +93,7 @@ func record(h *hdrhistogram.Histogram, d int64) {
 // window finds the most events within a sliding length of time.
 type window struct {
 	length int64
-	at     []int64 // a ring of the times within the length
+	at     []int64 // a ring of the times within the length; a power of two of them
 	head   int
 	n      int
 	most   int
@@ -101,17 +101,17 @@ type window struct {
 
 func (w *window) add(now int64) {
 	for w.n > 0 && now-w.at[w.head] >= w.length {
-		w.head = (w.head + 1) % len(w.at)
+		w.head = (w.head + 1) & (len(w.at) - 1)
 		w.n--
 	}
 	if w.n == len(w.at) {
 		grown := make([]int64, max(64, 2*len(w.at)))
 		for i := range w.n {
-			grown[i] = w.at[(w.head+i)%len(w.at)]
+			grown[i] = w.at[(w.head+i)&(len(w.at)-1)]
 		}
 		w.at, w.head = grown, 0
 	}
-	w.at[(w.head+w.n)%len(w.at)] = now
+	w.at[(w.head+w.n)&(len(w.at)-1)] = now
 	w.n++
 	w.most = max(w.most, w.n)
 }
