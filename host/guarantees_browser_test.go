@@ -154,9 +154,10 @@ func guaranteeOwnProfile(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Fatal("the crash went unnoticed")
 	}
-	if !errors.Is(a.Err(), browser.ErrCrashed) || pool.Stats().Crashes != 1 {
-		t.Errorf("%v, %d crashes", a.Err(), pool.Stats().Crashes)
+	if !errors.Is(a.Err(), browser.ErrCrashed) {
+		t.Error(a.Err())
 	}
+	awaitBrowser(t, func() bool { return pool.Stats().Crashes == 1 }) // holders are told first
 	awaitBrowser(t, func() bool { return syscall.Kill(-a.PID(), 0) != nil }) // the whole tree
 	noSecrets(t)
 }

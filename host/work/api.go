@@ -109,7 +109,7 @@ func (c APIConfig) request(ctx context.Context, call *Call, in *requestInput, ou
 	}
 	for {
 		res, err := c.Pool.Do(ctx, q)
-		call.Held(q.Result.Waited, &q.Result.Limit)
+		call.Held(&q.Result)
 		if err != nil {
 			return err
 		}

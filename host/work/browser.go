@@ -197,7 +197,7 @@ func (c BrowserConfig) do(ctx context.Context, call *Call, in *pageInput, j brow
 			return nil, err
 		}
 	}
-	call.Held(r.Waited, &r.Limit)
+	call.Held(&r.Outcome)
 	return r, nil
 }
 
@@ -241,7 +241,7 @@ func (c BrowserConfig) open(ctx context.Context, call *Call, in *openInput) (lea
 	if err != nil {
 		return leaseAnswer{}, err
 	}
-	call.Held(l.How.Waited, &l.How.Limit)
+	call.Held(&l.Outcome)
 	a := leaseOf(l)
 	a.Schema = schemaLease
 	return a, nil

@@ -5,10 +5,9 @@ import (
 	"io"
 	"net/http"
 	"sync"
-	"time"
 
-	"github.com/gaia-host/gaia/extensions/policy"
 	"github.com/gaia-host/gaia/host/gateway"
+	"github.com/gaia-host/gaia/subsystems/admission"
 )
 
 // Call is what a caller says besides the input. It belongs to the action until that
@@ -27,8 +26,8 @@ type Call struct {
 
 // Held says in the answer's fields how long the operation waited and which limiter
 // decided. It counts until the first byte of the answer.
-func (c *Call) Held(waited time.Duration, l *policy.LimitInfo) {
-	gateway.Explain(c.header, 0, l, waited)
+func (c *Call) Held(o *admission.Outcome) {
+	gateway.Explain(c.header, 0, &o.Limit, o.Waited)
 }
 
 // Out is the answer of an action that streams. The first write sends status 200 and

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/subsystems/admission"
 	"github.com/gaia-host/gaia/subsystems/files"
 )
 
@@ -101,11 +102,11 @@ func refOf(field, text string) (files.Ref, error) {
 
 // options are those that every action has.
 func options(c *Call) files.Options {
-	return files.Options{Tenant: c.Tenant, Priority: c.Priority, HasPriority: c.HasPriority, Cost: c.Cost, Timeout: c.Timeout, Result: &files.Result{}}
+	return files.Options{Tenant: c.Tenant, Priority: c.Priority, HasPriority: c.HasPriority, Cost: c.Cost, Timeout: c.Timeout, Outcome: &admission.Outcome{}}
 }
 
 // held says in the answer how long it waited.
-func held(c *Call, o *files.Options) { c.Held(o.Result.Waited, &o.Result.Limit) }
+func held(c *Call, o *files.Options) { c.Held(o.Outcome) }
 
 // entry is a file or folder in an answer.
 type entry struct {
@@ -126,7 +127,7 @@ func entryOf(e files.Entry) entry {
 func answer(c *Call, e files.Entry, o *files.Options, err error) (entry, error) {
 	held(c, o)
 	out := entryOf(e)
-	out.Schema, out.Root = schemaFilesEntry, o.Result.Root
+	out.Schema, out.Root = schemaFilesEntry, o.Outcome.Upstream
 	return out, err
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/subsystems/admission"
 	"github.com/gaia-host/gaia/subsystems/network"
 )
 
@@ -70,8 +71,10 @@ func explainNetwork(err error) *Error {
 	return nil
 }
 
-func (c *Call) caller(ctx context.Context) context.Context {
-	return network.WithCaller(ctx, &network.Caller{Tenant: c.Tenant, Priority: c.Priority, HasPriority: c.HasPriority, Cost: c.Cost})
+// caller is who asks; the Outcome is filled in when it was answered.
+func (c *Call) caller(ctx context.Context) (context.Context, *admission.Outcome) {
+	o := &admission.Outcome{}
+	return network.WithCaller(ctx, &network.Caller{Tenant: c.Tenant, Priority: c.Priority, HasPriority: c.HasPriority, Cost: c.Cost, Outcome: o}), o
 }
 
 type resolveInput struct {
@@ -91,7 +94,9 @@ type resolveAnswer struct {
 
 func (c NetworkConfig) resolve(ctx context.Context, call *Call, in *resolveInput) (*resolveAnswer, error) {
 	began := time.Now()
-	a, err := c.Coordinator.Resolve(call.caller(ctx), in.Host)
+	ctx, how := call.caller(ctx)
+	a, err := c.Coordinator.Resolve(ctx, in.Host)
+	call.Held(how)
 	if err != nil {
 		return nil, err
 	}
@@ -132,8 +137,9 @@ func (c NetworkConfig) connect(ctx context.Context, call *Call, in *connectInput
 		addr = net.JoinHostPort(strings.Trim(addr, "[]"), "443")
 	}
 	family := map[string]string{"": "tcp", "any": "tcp", "ipv4": "tcp4", "ipv6": "tcp6"}[in.Family]
-	t, err := c.Coordinator.Check(call.caller(ctx), family, addr, true)
-	call.Held(t.Held, &policy.LimitInfo{})
+	ctx, how := call.caller(ctx)
+	t, err := c.Coordinator.Check(ctx, family, addr, true)
+	call.Held(how)
 	if err != nil {
 		return nil, err
 	}

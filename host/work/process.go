@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/subsystems/admission"
 	"github.com/gaia-host/gaia/subsystems/process"
 )
 
@@ -225,7 +226,11 @@ func (c ProcessConfig) launch(ctx context.Context, call *Call, in *startInput) (
 	if e != nil {
 		return nil, e
 	}
-	return c.Manager.Launch(ctx, spec)
+	var how admission.Outcome
+	spec.Outcome = &how
+	p, err := c.Manager.Launch(ctx, spec)
+	call.Held(&how)
+	return p, err
 }
 
 func (c ProcessConfig) start(ctx context.Context, call *Call, in *startInput) (*processAnswer, error) {

@@ -52,28 +52,7 @@ type Call struct {
 	Got1xx func(code int, header textproto.MIMEHeader) error
 
 	// Result is how it went. Do and Admit fill it in, also with an error.
-	Result Result
-}
-
-// Result is what a caller may want to know besides the answer.
-type Result struct {
-	Waited     time.Duration // held before it went, over all attempts
-	Attempts   int           // made or denied
-	Generation uint64        // of the policies, 0 none
-	Upstream   string        // name in the Group, "" without one
-	Policy     string        // that decided, "" none
-	Reason     string
-	Limit      policy.LimitInfo // of the limiter that decided
-}
-
-func (r *Result) fill(op *admission.Op) {
-	*r = Result{
-		Waited: op.Waited(), Attempts: op.Req.Attempt, Generation: op.Generation(),
-		Policy: op.Decision.Policy, Reason: op.Decision.Reason, Limit: op.Decision.Limit,
-	}
-	if i := op.Upstream(); i >= 0 {
-		r.Upstream = op.Group.Upstream(i).Name
-	}
+	Result admission.Outcome
 }
 
 func (c *Call) hasBody() bool { return c.Body != nil && c.Body != http.NoBody }

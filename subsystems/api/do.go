@@ -29,7 +29,7 @@ func (p *Pool) Do(ctx context.Context, c *Call) (*http.Response, error) {
 		err = p.driver.Admit(x.ctx, x.op)
 	}
 	for {
-		c.Result.fill(x.op)
+		c.Result = x.op.Outcome()
 		if err != nil {
 			x.ended.Store(true)
 			x.leave()
@@ -62,7 +62,7 @@ func (p *Pool) logRetry(x *exchange, err error) {
 
 // begin checks c and makes its exchange.
 func (p *Pool) begin(ctx context.Context, c *Call) (*exchange, error) {
-	c.Result = Result{}
+	c.Result = admission.Outcome{}
 	if _, ok := p.transports[c.Profile]; !ok {
 		return nil, fmt.Errorf("%w %q", ErrProfile, c.Profile)
 	}

@@ -30,7 +30,7 @@ type Lease struct {
 // spoken. The action that policies see is "connect". ctx and c.Timeout bound the
 // way to the connection, not its life. Errors are those of Do.
 func (p *Pool) Admit(ctx context.Context, c *Call) (*Lease, error) {
-	c.Result = Result{}
+	c.Result = admission.Outcome{}
 	if c.URL == nil || (c.URL.Host == "" && c.Group == nil) {
 		return nil, &Error{policy.ErrorOther, errURL}
 	}
@@ -51,7 +51,7 @@ func (p *Pool) Admit(ctx context.Context, c *Call) (*Lease, error) {
 	op.Req.Action, op.Req.Method = "connect", http.MethodConnect
 	err := p.driver.Admit(ctx, op)
 	for {
-		c.Result.fill(op)
+		c.Result = op.Outcome()
 		if err != nil {
 			op.Free()
 			p.leave()

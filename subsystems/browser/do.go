@@ -62,7 +62,7 @@ func (p *Pool) perform(caller, ctx context.Context, op *admission.Op, action fun
 		var res policy.Response
 		r, failed := p.attempt(caller, ctx, op, &res, action)
 		again := p.driver.Answered(op, &res)
-		how := howOf(op)
+		how := op.Outcome()
 		p.driver.Settle(op, &res)
 		switch {
 		case again:
@@ -71,7 +71,7 @@ func (p *Pool) perform(caller, ctx context.Context, op *admission.Op, action fun
 		case failed != nil:
 			return nil, &Error{kindOf(caller, failed), failed}
 		default:
-			r.How = how
+			r.Outcome = how
 			return r, nil
 		}
 	}
@@ -115,13 +115,6 @@ func retryAfter(now int64, a *answer) time.Duration {
 		return a.Lookup(name)
 	})
 	return max(f.RetryAfter, 0)
-}
-
-func howOf(op *admission.Op) How {
-	return How{
-		Waited: op.Waited(), Attempts: op.Req.Attempt, Generation: op.Generation(),
-		Policy: op.Decision.Policy, Reason: op.Decision.Reason, Limit: op.Decision.Limit,
-	}
 }
 
 // once opens a tab, runs the job and closes the tab.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/subsystems/admission"
 )
 
 // Action is what a job takes of a page.
@@ -188,17 +189,7 @@ type Result struct {
 	Cookies   []Cookie
 
 	Engine Engine
-	How
-}
-
-// How is what a caller may want to know of the way through admission.
-type How struct {
-	Waited     time.Duration // held before it went, over all attempts
-	Attempts   int           // made or denied
-	Generation uint64        // of the policies, 0 none
-	Policy     string        // that decided, "" none
-	Reason     string
-	Limit      policy.LimitInfo // of the limiter that decided
+	admission.Outcome
 }
 
 // Bounds of a job.

@@ -20,7 +20,7 @@ type Lease struct {
 	ID       string
 	Tab      Tab
 	Deadline time.Time
-	How      How
+	Outcome  admission.Outcome
 
 	pool   *Pool
 	leave  func()
@@ -61,7 +61,7 @@ func (p *Pool) Open(ctx context.Context, t Tab, caller Caller, timeout time.Dura
 		l.leave()
 		return nil, err
 	}
-	l.How, l.ID, l.Deadline = howOf(op), newID(), time.Now().Add(timeout)
+	l.Outcome, l.ID, l.Deadline = op.Outcome(), newID(), time.Now().Add(timeout)
 	p.mu.Lock()
 	p.leases[l.ID] = l
 	if p.idle != nil { // it was under way when Stop began

@@ -30,7 +30,7 @@ func (m *Manager) Copy(ctx context.Context, from, to Ref, o Options) (Entry, err
 // consent asks the policies about an operation on a file without doing it, and says
 // where it is and how large.
 func (m *Manager) consent(ctx context.Context, action string, ref Ref, o Options) (r *root, name string, size int64, err error) {
-	o.Result, o.Size = nil, 0
+	o.Outcome, o.Size = nil, 0
 	_, err = m.run(ctx, &task{action: action, ref: ref, size: -1, o: &o, do: func(_ context.Context, at *root, path string) (int64, error) {
 		info, err := at.dir.Stat(path)
 		if err != nil {

@@ -390,9 +390,9 @@ func TestPoliciesDenyAndSendElsewhere(t *testing.T) {
 	if d := IsDenied(err); d == nil || d.Status != 403 || d.Reason != "locked" {
 		t.Error(err)
 	}
-	var res Result
-	if _, err := m.WriteBytes(ctx, data("./elsewhere"), []byte("xyz"), Options{Result: &res}); err != nil || res.Root != "other" || res.Generation != 7 {
-		t.Error(res, err)
+	var how admission.Outcome
+	if _, err := m.WriteBytes(ctx, data("./elsewhere"), []byte("xyz"), Options{Outcome: &how}); err != nil || how.Upstream != "other" || how.Generation != 7 {
+		t.Error(how, err)
 	}
 	if content(t, filepath.Join(other, "elsewhere")) != "xyz" {
 		t.Error("it did not go to the other root")
@@ -423,10 +423,10 @@ func TestAPolicyRetriesAWriteOnAnotherRoot(t *testing.T) {
 		c.Roots["data"], c.Roots["other"] = r, Root{Path: other}
 		c.Slot = slotOf(h)
 	})
-	var res Result
+	var how admission.Outcome
 	text := strings.Repeat("x", 100)
-	if _, err := m.Write(t.Context(), data("f"), strings.NewReader(text), Options{Result: &res}); err != nil || res.Root != "other" || res.Attempts != 2 {
-		t.Error(res, err)
+	if _, err := m.Write(t.Context(), data("f"), strings.NewReader(text), Options{Outcome: &how}); err != nil || how.Upstream != "other" || how.Attempts != 2 {
+		t.Error(how, err)
 	}
 	if content(t, filepath.Join(other, "f")) != text {
 		t.Error("the second attempt did not write all of it")

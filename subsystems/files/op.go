@@ -29,19 +29,9 @@ type Options struct {
 	Recursive  bool       // removing takes a folder with all in it; watching and walking go into folders
 	Limit      int        // of entries; 0: max_entries
 
-	// Result, if not nil, is filled in, also with an error.
-	Result *Result
-}
-
-// Result is what a caller may want to know besides the outcome.
-type Result struct {
-	Waited     time.Duration // held before it went, over all attempts
-	Attempts   int           // made or denied
-	Generation uint64        // of the policies, 0 none
-	Root       string        // where it was done: policies may name another
-	Policy     string        // that decided, "" none
-	Reason     string
-	Limit      policy.LimitInfo // of the limiter that decided
+	// Outcome, if not nil, is filled in, also with an error. Its Upstream is the root
+	// where it was done: policies may name another.
+	Outcome *admission.Outcome
 }
 
 // task is one operation to do.
@@ -161,14 +151,7 @@ func (t *task) describe(r *policy.Request, name string) {
 
 // fill tells the caller how it went.
 func (t *task) fill(op *admission.Op) {
-	if t.o.Result == nil {
-		return
-	}
-	*t.o.Result = Result{
-		Waited: op.Waited(), Attempts: op.Req.Attempt, Generation: op.Generation(),
-		Policy: op.Decision.Policy, Reason: op.Decision.Reason, Limit: op.Decision.Limit,
-	}
-	if i := op.Upstream(); i >= 0 {
-		t.o.Result.Root = op.Group.Upstream(i).Name
+	if t.o.Outcome != nil {
+		*t.o.Outcome = op.Outcome()
 	}
 }

@@ -14,9 +14,25 @@ type Caller struct {
 	Priority    int // counts only with HasPriority
 	HasPriority bool
 	Cost        int64 // 0 is 1
+	// Outcome, if not nil, is filled in with each resolve or dial, also with an
+	// error: a Caller with one is for one of them at a time.
+	Outcome *admission.Outcome
 }
 
 type callerKey struct{}
+
+func callerOf(ctx context.Context) *Caller {
+	c, _ := ctx.Value(callerKey{}).(*Caller)
+	return c
+}
+
+// end frees op and tells the caller how it went.
+func end(ctx context.Context, op *admission.Op) {
+	if c := callerOf(ctx); c != nil && c.Outcome != nil {
+		*c.Outcome = op.Outcome()
+	}
+	op.Free()
+}
 
 // WithCaller returns a context whose resolves and dials are for c, which must not
 // change any more.
@@ -29,8 +45,8 @@ func (n *Coordinator) newOp(ctx context.Context, action, key string) *admission.
 	op := n.core.NewOp()
 	op.Req.Action, op.Req.Key, op.Req.Host, op.Req.Size = action, key, key, 0
 	op.Replayable = true // where a policy wants it again
-	c, ok := ctx.Value(callerKey{}).(*Caller)
-	if !ok {
+	c := callerOf(ctx)
+	if c == nil {
 		return op
 	}
 	op.Req.Tenant = c.Tenant

@@ -143,7 +143,7 @@ func (n *Coordinator) dial(ctx context.Context, t target, err error, took *Timin
 	took.Held = time.Duration(n.clock() - began)
 	for {
 		if err != nil {
-			op.Free()
+			end(ctx, op)
 			return nil, err
 		}
 		res := n.calls.Get().(*policy.Response)
@@ -152,7 +152,7 @@ func (n *Coordinator) dial(ctx context.Context, t target, err error, took *Timin
 		n.driver.Settle(op, res)
 		n.calls.Put(res)
 		if !again {
-			op.Free()
+			end(ctx, op)
 			if failed != nil {
 				n.counts.dialFailed.Add(1)
 				var op *net.OpError

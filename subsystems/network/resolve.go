@@ -69,7 +69,7 @@ func (n *Coordinator) Resolve(ctx context.Context, host string) (Answer, error) 
 	err = n.driver.Admit(ctx, op)
 	for {
 		if err != nil {
-			op.Free()
+			end(ctx, op)
 			return Answer{}, err
 		}
 		answer, took, found := n.find(ctx, op, name)
@@ -80,7 +80,7 @@ func (n *Coordinator) Resolve(ctx context.Context, host string) (Answer, error) 
 		n.driver.Settle(op, res)
 		n.calls.Put(res)
 		if !again {
-			op.Free()
+			end(ctx, op)
 			return answer, found
 		}
 		err = n.driver.Again(ctx, op)

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/gaia-host/gaia/subsystems/admission"
 )
 
 // Bounds on what a Spec may hold.
@@ -63,6 +65,9 @@ type Spec struct {
 	Cost        int64 // 0 is 1
 	// Labels are for the caller; policies read them as header fields.
 	Labels map[string]string
+	// Outcome, if not nil, is filled in by Launch, also with an error, for the first
+	// start.
+	Outcome *admission.Outcome
 }
 
 // Output says what becomes of standard output and error.

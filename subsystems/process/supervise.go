@@ -40,6 +40,7 @@ func (m *Manager) Launch(ctx context.Context, spec Spec) (*Process, error) {
 	}
 	op := p.newOp()
 	if err := m.driver.Admit(ctx, op); err != nil {
+		p.report(op)
 		op.Free()
 		m.drop(p)
 		return nil, err
@@ -83,6 +84,7 @@ func (p *Process) begin(ctx context.Context, op *admission.Op) (*run, error) {
 		r, err := p.spawn(timeout)
 		if err == nil {
 			p.running(r)
+			p.report(op)
 			return r, nil
 		}
 		p.m.counts.startFailures.Add(1)
@@ -100,8 +102,16 @@ func (p *Process) begin(ctx context.Context, op *admission.Op) (*run, error) {
 				continue
 			}
 		}
+		p.report(op)
 		op.Free()
 		return nil, err
+	}
+}
+
+// report fills in the caller's Outcome, once: later it is the caller's.
+func (p *Process) report(op *admission.Op) {
+	if p.spec.Outcome != nil {
+		*p.spec.Outcome, p.spec.Outcome = op.Outcome(), nil
 	}
 }
 
