@@ -157,7 +157,7 @@ func guaranteeOwnProfile(t *testing.T) {
 	if !errors.Is(a.Err(), browser.ErrCrashed) {
 		t.Error(a.Err())
 	}
-	awaitBrowser(t, func() bool { return pool.Stats().Crashes == 1 }) // holders are told first
+	awaitBrowser(t, func() bool { return pool.Stats().Crashes == 1 })        // holders are told first
 	awaitBrowser(t, func() bool { return syscall.Kill(-a.PID(), 0) != nil }) // the whole tree
 	noSecrets(t)
 }
