@@ -17,6 +17,7 @@ type gate struct {
 	scope     *natives.Scope
 	now       int64
 	declared  policy.Grants // by the manifest
+	imported  policy.Grants // what a module imports is for
 }
 
 func (s Settings) gate(name, use string, c Config) *gate {
@@ -47,19 +48,16 @@ func (g *gate) checkImports(code []byte) error {
 	}
 	m := info.Manifest.Capabilities
 	g.declared = policy.Grants{SharedState: m.SharedState, SharedLimiters: m.SharedLimiters, Env: m.Env}.Union(info.Manifest.Options.Capabilities)
-	if !g.strict() {
-		return nil
-	}
-	var asked policy.Grants
 	for _, imp := range info.Imports {
-		switch {
-		case strings.HasPrefix(imp.Name, "state_") && !g.s.Grants.SharedState:
-			asked.State = true
-		case strings.HasPrefix(imp.Name, "limiter_") && !g.s.Grants.SharedLimiters:
-			asked.Limiters = true
-		}
+		g.imported.State = g.imported.State || strings.HasPrefix(imp.Name, "state_")
+		g.imported.Limiters = g.imported.Limiters || strings.HasPrefix(imp.Name, "limiter_")
 	}
-	return g.refuse(asked.Union(g.declared))
+	return g.refuse(g.least(g.s.Grants.SharedState, g.s.Grants.SharedLimiters).Union(g.declared))
+}
+
+// least is what imports need where the shared form of it is not there.
+func (g *gate) least(sharedState, sharedLimiters bool) policy.Grants {
+	return policy.Grants{State: g.imported.State && !sharedState, Limiters: g.imported.Limiters && !sharedLimiters}
 }
 
 // explain turns the error of a policy that stopped at its first refusal into one that
@@ -93,6 +91,9 @@ func (g *gate) admit(p *Policy, err error) (*Policy, error) {
 	p.Policy = &held{Policy: p.Policy, scope: g.scope}
 	_ = SelfTest(p, g.now) // its faults are told when it is put in force
 	p.Asked = p.Asked.Union(g.scope.Asked())
+	if g.s.Survey { // a module that was not configured has opened nothing yet
+		p.Asked = p.Asked.Union(g.least(p.Asked.SharedState, p.Asked.SharedLimiters))
+	}
 	if refused := g.refuse(p.Asked); refused != nil {
 		return nil, errors.Join(refused, p.Close())
 	}

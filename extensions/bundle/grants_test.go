@@ -140,3 +140,16 @@ export function onRequest(req) {
 		t.Errorf("%q, %v", d.Reason, err)
 	}
 }
+
+// What a module would open once it is configured is seen in one that is only looked at.
+func TestSurveySeesWhatImportsAreFor(t *testing.T) {
+	twin := filepath.Join("..", "..", "examples", "wasm-c", "policy.wasm")
+	p, err := Open(t.Context(), "", twin, Settings{Survey: true, Probe: true}, testConfig(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if got := p.Asked.Names(); !slices.Equal(got, []string{"limiters"}) {
+		t.Errorf("asks for %v", got)
+	}
+}
