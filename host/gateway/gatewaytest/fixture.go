@@ -7,8 +7,9 @@ import (
 )
 
 const (
-	// maxPatience is the usual patience of a fixture.
-	maxPatience = 5 * time.Second
+	// maxPatience is the usual patience of a fixture: long enough for 32 MiB under
+	// the race detector on a machine that others use too.
+	maxPatience = 30 * time.Second
 	// prompt is the time within which a gateway must notice that its client
 	// or its upstream is gone.
 	prompt = time.Second
