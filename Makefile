@@ -13,7 +13,7 @@ ASC      := $(NPM)/node_modules/.bin/asc
 ASSEMBLYSCRIPT_VERSION := 0.28.20
 GOLANGCI := $(CACHE)/bin/golangci-lint
 GOLANGCI_VERSION := v2.15.0
-PACKAGES := curl systemd nginx-light prometheus clang lld rustc cargo libstd-rust-dev-wasm32 wabt binaryen chromium chromium-headless-shell unbound dnsmasq-base minisign make git
+PACKAGES := curl systemd nginx-light prometheus clang lld rustc cargo libstd-rust-dev-wasm32 wabt binaryen chromium chromium-headless-shell unbound dnsmasq-base minisign wrk make git
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 POLICY   ?= std/retry-after
@@ -93,6 +93,10 @@ profile: ## the combined stress under all profiles, summed up; files in bench/ou
 .PHONY: profiles
 profiles: ## a profile summary after each optimisation, in bench/profiles
 	cd bench && GO=$(GO) ./profiles/make.sh
+
+.PHONY: beside
+beside: ## gaia's gateway beside nginx, HAProxy, Caddy and proxies in Go, as a Markdown table; about 4 minutes
+	@GO=$(GO) bench/gateway/run.sh
 
 .PHONY: bench-compare
 bench-compare: ## benchmarks of BASE=rev and of the tree in turn, REPEAT times, through benchstat

@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"github.com/gaia-host/gaia/bench/internal/measure"
+	"github.com/gaia-host/gaia/bench/internal/peer"
 	"github.com/gaia-host/gaia/extensions/policy"
 	"github.com/gaia-host/gaia/subsystems/api"
 )
@@ -38,7 +39,7 @@ func clientRow(engine string) func(context.Context, effort) (outcome, error) {
 			return outcome{}, err
 		}
 		defer func() { err = errors.Join(err, pool.Stop(ctx)) }()
-		bare := tunedTransport()
+		bare := peer.Transport()
 		defer bare.CloseIdleConnections()
 
 		ours := calling(ctx, &http.Client{Transport: pool.RoundTripper(api.RoundTripperOptions{})}, target)

@@ -7,12 +7,10 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httputil"
 	"net/url"
-	"strings"
-	"sync"
 	"time"
 
+	"github.com/gaia-host/gaia/bench/internal/peer"
 	"github.com/gaia-host/gaia/extensions/limit"
 	"github.com/gaia-host/gaia/extensions/natives"
 	"github.com/gaia-host/gaia/extensions/policy"
@@ -35,43 +33,14 @@ func serveProxy(args []string, in io.Reader, out io.Writer) error {
 	return serveGaia(kind, upstreams, in, out)
 }
 
-// tunedTransport has the settings of gaia's own client pool.
-func tunedTransport() *http.Transport {
-	c := api.DefaultConfig()
-	return &http.Transport{
-		DialContext: (&net.Dialer{Timeout: c.DialTimeout}).DialContext, DisableCompression: true,
-		MaxIdleConnsPerHost: c.MaxIdleConnsPerHost, IdleConnTimeout: c.IdleConnTimeout, ResponseHeaderTimeout: c.HeaderTimeout,
-	}
-}
-
-// buffers lend the proxy its copy buffers.
-type buffers struct{ sync.Pool }
-
-func (b *buffers) Get() []byte {
-	if buf, ok := b.Pool.Get().(*[]byte); ok {
-		return *buf
-	}
-	return make([]byte, 32<<10)
-}
-
-func (b *buffers) Put(buf []byte) { b.Pool.Put(&buf) }
-
 // serveBare is what the gateway is held against: httputil.ReverseProxy with what makes it
 // fast, and the prefix taken off as the route does.
 func serveBare(upstream string, in io.Reader, out io.Writer) error {
-	proxy := &httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) {
-			u := r.Out.URL
-			u.Scheme, u.Host, u.Path = "http", upstream, strings.TrimPrefix(u.Path, "/t")
-			r.Out.Host = ""
-		},
-		Transport: tunedTransport(), BufferPool: &buffers{},
-	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	s := &http.Server{Handler: proxy, ReadHeaderTimeout: time.Minute}
+	s := peer.Server(peer.ReverseProxy(upstream, "/t"))
 	go func() { _ = s.Serve(l) }() // ends with the process
 	fmt.Fprintln(out, l.Addr())
 	_, err = io.Copy(io.Discard, in)
