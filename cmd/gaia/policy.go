@@ -107,11 +107,21 @@ func newPolicyShow(e env) *cobra.Command {
 
 func newPolicyCheck(e env) *cobra.Command {
 	var o output
+	var given []string
 	cmd := &cobra.Command{
 		Use: "check FILE...", Short: "compile and load policies, run nothing", Args: usageArgs(cobra.MinimumNArgs(1)),
-		Long: "Compile policies, run their module scope and say everything that is wrong. The exit\ncode of a bad file is 3.\n\n  gaia policy check policy.js",
+		Long: `Compile policies, run their module scope and say everything that is wrong. The exit
+code of a bad file is 3. Parameters are held to the schema of the manifest, and the
+policies are loaded with them.
+
+  gaia policy check policy.js
+  gaia policy check quota.wasm --param rpm=600`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.check(); err != nil {
+				return err
+			}
+			params, err := readParams(given)
+			if err != nil {
 				return err
 			}
 			off, err := newOffline(slog.New(slog.DiscardHandler))
@@ -120,7 +130,7 @@ func newPolicyCheck(e env) *cobra.Command {
 			}
 			var errs []error
 			for _, use := range args {
-				p, err := off.open(cmd.Context(), wallClock(), use, bundle.Settings{})
+				p, err := off.open(cmd.Context(), wallClock(), use, bundle.Settings{Params: params})
 				if err != nil {
 					errs = append(errs, err)
 					continue
@@ -139,6 +149,7 @@ func newPolicyCheck(e env) *cobra.Command {
 			return nil
 		},
 	}
+	addParams(cmd, &given)
 	o.add(cmd, "text", "json")
 	return cmd
 }

@@ -50,7 +50,7 @@ Limiters and state start empty and are kept between repeats, and between calls w
 	f.BoolVar(&c.explain, "explain", false, "add who decided at which line, what was taken from which limiter, and when it would pass")
 	f.IntVar(&c.repeat, "repeat", 1, "ask so many times")
 	f.StringVar(&c.state, "state", "", "keep limiters and state in this file between calls; it is made where it is missing")
-	f.StringArrayVar(&c.params, "param", nil, "a parameter of the policy, NAME=VALUE (may be repeated)")
+	addParams(cmd, &c.params)
 	c.output.add(cmd, "json", "table")
 	return cmd
 }
@@ -121,6 +121,11 @@ func call(cmd *cobra.Command, e env, c *callFlags, use, hookName string) error {
 		return saveState(off.host, now, c.state)
 	}
 	return nil
+}
+
+// addParams defines --param.
+func addParams(cmd *cobra.Command, given *[]string) {
+	cmd.Flags().StringArrayVar(given, "param", nil, "a parameter of the policy, NAME=VALUE (may be repeated)")
 }
 
 // readParams reads NAME=VALUE the way --set does.

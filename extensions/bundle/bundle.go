@@ -65,7 +65,7 @@ type Settings struct {
 	Instances   int    // guests for the isolation modes key and pool
 	Fuel        int64  // Wasm: units a hook
 	MemoryPages uint32 // Wasm: of 64 KiB
-	Probe       bool   // Wasm: load without parameters, to look at it only
+	Probe       bool   // load without parameters, to look at it only
 	// Foreign takes the policy for one that is no local file: all that it uses needs a
 	// grant. Survey refuses nothing and only finds out what would need one.
 	Foreign, Survey bool
@@ -222,7 +222,7 @@ func stdSource(name, std string, code []byte) js.Source {
 
 func openJS(ctx context.Context, src js.Source, use string, s Settings, c Config) (*Policy, error) {
 	g := s.gate(src.Name, use, c)
-	p, err := js.Open(ctx, src, js.Config{Scope: g.scope, Override: s.Options, Instances: s.Instances, Check: s.checkBundle(src.Name, use),
+	p, err := js.Open(ctx, src, js.Config{Scope: g.scope, Override: s.Options, Instances: s.Instances, Check: s.check(src.Name, use),
 		Standard: strings.HasPrefix(use, StdPrefix), Rand: c.Rand, Log: c.Log, Cover: c.Cover})
 	if err != nil {
 		return nil, g.explain(err, func(s Settings) (*Policy, error) { return openJS(ctx, src, use, s, c) })

@@ -34,7 +34,7 @@ func Identify(ctx context.Context, use string, s Settings, c Config) (Identity, 
 		if err != nil {
 			return Identity{}, err
 		}
-		return identifyScript(stdSource("", std, code), nil)
+		return identifyScript(stdSource("", std, code))
 	}
 	if remote.IsRef(use) || len(s.Keys) > 0 {
 		return identifySealed(ctx, use, s, c)
@@ -43,14 +43,14 @@ func Identify(ctx context.Context, use string, s Settings, c Config) (Identity, 
 	if ext != ".wasm" && !isScript(ext) {
 		return Identity{}, notAPolicy(use)
 	}
+	if ext != ".wasm" {
+		return identifyScript(js.Source{Name: NameOf("", use), Path: use})
+	}
 	code, err := readFile(use)
 	if err != nil {
 		return Identity{}, err
 	}
-	if ext == ".wasm" {
-		return identifyModule(use, code)
-	}
-	return identifyScript(js.Source{Name: NameOf("", use), Path: use}, code)
+	return identifyModule(use, code)
 }
 
 func identifySealed(ctx context.Context, use string, s Settings, c Config) (Identity, error) {
@@ -80,14 +80,14 @@ func identifyModule(use string, code []byte) (Identity, error) {
 	return Identity{Engine: EngineWasm, Digest: remote.Digest(code), Name: info.Manifest.Name, Version: info.Manifest.Version}, nil
 }
 
-// identifyScript is of a script with all that it imports; code is of the entry file.
-func identifyScript(src js.Source, code []byte) (Identity, error) {
+// identifyScript is of a script with all that it imports.
+func identifyScript(src js.Source) (Identity, error) {
 	b, err := js.BundleSource(src)
 	if err != nil {
 		return Identity{}, err
 	}
 	id := Identity{Engine: EngineJS, Digest: b.Digest()}
-	if info := scriptManifest(code); info != nil {
+	if info := scriptManifest([]byte(b.Entry())); info != nil {
 		id.Name, id.Version = info.Name, info.Version
 	}
 	return id, nil
@@ -102,10 +102,20 @@ func (s Settings) locked(name, use, digest string) error {
 		Hint: "`gaia policy lock` takes it as it is now"}
 }
 
-// checkBundle is locked for a script and all that it imports, nil where nothing is locked.
-func (s Settings) checkBundle(name, use string) func(*js.Bundle) error {
-	if s.Digest == "" {
+// check holds a script and all that it imports to s, before anything of it runs: to the digest that
+// is locked, and its parameters to the schema of its manifest.
+func (s Settings) check(name, use string) func(*js.Bundle) error {
+	return func(b *js.Bundle) error {
+		if err := s.locked(name, use, b.Digest()); err != nil || s.Probe {
+			return err
+		}
+		m := builtManifest([]byte(b.Entry()))
+		if m == nil {
+			return nil
+		}
+		if err := m.CheckParams(s.Params); err != nil {
+			return &policy.LoadError{Policy: name, File: use, Message: err.Error(), Err: err, Hint: "the policy says what it takes: gaia policy inspect"}
+		}
 		return nil
 	}
-	return func(b *js.Bundle) error { return s.locked(name, use, b.Digest()) }
 }

@@ -51,8 +51,16 @@ func infoManifest(m *wasm.Manifest) *InfoManifest {
 		Params: m.Params, Capabilities: m.Capabilities, Licence: m.Licence, Source: m.Source}
 }
 
-// scriptManifest reads the first line of a built JavaScript policy. What is none is no manifest: it is a comment of somebody.
 func scriptManifest(code []byte) *InfoManifest {
+	m := builtManifest(code)
+	if m == nil {
+		return nil
+	}
+	return infoManifest(m)
+}
+
+// builtManifest reads the first line of a built JavaScript policy. What is none is no manifest: it is a comment of somebody.
+func builtManifest(code []byte) *wasm.Manifest {
 	line, _, _ := bytes.Cut(code, []byte("\n"))
 	text, ok := bytes.CutPrefix(line, []byte(jsManifest))
 	if !ok {
@@ -62,7 +70,7 @@ func scriptManifest(code []byte) *InfoManifest {
 	if err != nil {
 		return nil
 	}
-	return infoManifest(&m)
+	return &m
 }
 
 // InfoOptions are the options in force, defaults filled in.

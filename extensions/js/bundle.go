@@ -40,6 +40,7 @@ type Bundle struct {
 	Map  []byte // source map, version 3, without the contents of the sources
 
 	files  []sourceFile // sorted by name
+	entry  string       // name of the file that was named
 	digest string
 }
 
@@ -55,6 +56,16 @@ func (b *Bundle) Files() []string {
 		names = append(names, f.name)
 	}
 	return names
+}
+
+// Entry is the text of the entry file.
+func (b *Bundle) Entry() string {
+	for _, f := range b.files {
+		if f.name == b.entry {
+			return f.text
+		}
+	}
+	return ""
 }
 
 // Digest is "sha256:..." of the files and their names relative to the entry file, so
@@ -128,7 +139,7 @@ func BundleSource(src Source) (Bundle, error) {
 		}
 	}
 	sort.Slice(out.files, func(i, j int) bool { return out.files[i].name < out.files[j].name })
-	out.digest = digest(src, out.files)
+	out.entry, out.digest = src.entry(), digest(src, out.files)
 	return out, nil
 }
 

@@ -2,6 +2,7 @@ package wasm
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -99,4 +100,16 @@ func schemaFault(err error, root string) string {
 		return text
 	}
 	return at + ": " + text
+}
+
+// CheckParams holds parameters to the schema of the manifest; one without a schema takes any.
+func (m *Manifest) CheckParams(params map[string]any) error {
+	if params == nil {
+		params = map[string]any{}
+	}
+	data, err := json.Marshal(params)
+	if err != nil {
+		return fmt.Errorf("params: %w", err)
+	}
+	return m.params.check(data)
 }
