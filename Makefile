@@ -13,7 +13,7 @@ ASC      := $(NPM)/node_modules/.bin/asc
 ASSEMBLYSCRIPT_VERSION := 0.28.20
 GOLANGCI := $(CACHE)/bin/golangci-lint
 GOLANGCI_VERSION := v2.15.0
-PACKAGES := curl systemd nginx-light prometheus clang lld rustc cargo libstd-rust-dev-wasm32 wabt binaryen chromium chromium-headless-shell unbound dnsmasq-base minisign wrk make git
+PACKAGES := curl systemd nginx-light prometheus clang lld rustc cargo libstd-rust-dev-wasm32 wabt binaryen chromium chromium-headless-shell unbound dnsmasq-base minisign docker-registry wrk make git
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 POLICY   ?= std/retry-after

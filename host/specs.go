@@ -83,7 +83,7 @@ func sortedPolicies(cfg *config.Config) []string {
 
 func settings(cfg *config.Config, p config.Policy) bundle.Settings {
 	return bundle.Settings{
-		Keys:    cfg.RequireSigned,
+		Keys: cfg.RequireSigned, PlainHTTP: cfg.PlainHTTP,
 		Options: policy.Options{Match: matchOf(p.Match), Isolation: policy.Isolation(p.Isolation), Budget: p.Budget.Std(), OnFailure: policy.Failure(p.OnFailure)},
 		Grants:  grantsOf(p.Grants),
 		Params:  config.RevealParams(p.Params), Instances: p.Instances, Fuel: p.Fuel, MemoryPages: uint32(p.MemoryPages),

@@ -22,7 +22,7 @@ func (h *Host) Status() control.Status {
 	}
 	for _, p := range ps.Policies {
 		st.Policies = append(st.Policies, control.Policy{
-			Name: p.Name, Engine: p.Engine, Use: p.Use, Digest: p.Digest, Hooks: p.Hooks, OnFailure: string(p.Options.OnFailure),
+			Name: p.Name, Engine: p.Engine, Use: p.Use, Digest: p.Digest, Resolved: p.Resolved, Signer: p.Signer, Hooks: p.Hooks, OnFailure: string(p.Options.OnFailure),
 			Isolation: string(p.Options.Isolation), BudgetMS: float64(p.Options.Budget) / float64(time.Millisecond),
 			Calls: p.Calls, Faults: p.Faults, FaultKinds: p.FaultsByKind, BreakerOpen: p.BreakerOpen, Guests: p.Guests, GuestsIdle: p.GuestsIdle,
 		})

@@ -19,6 +19,9 @@ func printBanner(w io.Writer, h *host.Host, file, lock string, took time.Duratio
 	fmt.Fprintf(w, "gaia %s  ready in %d ms\n", st.Version, took.Milliseconds())
 	for _, p := range st.Policies {
 		fmt.Fprintf(w, "  policy     %s@%s (%s: %s)\n", p.Name, short(p.Digest), p.Engine, strings.Join(p.Hooks, ", "))
+		if p.Resolved != "" {
+			fmt.Fprintf(w, "             %s\n", fetched(p.Resolved, p.Signer))
+		}
 	}
 	if len(st.Policies) == 0 {
 		fmt.Fprintln(w, "  policy     none: only the configured limits hold")
@@ -49,7 +52,7 @@ func printBanner(w io.Writer, h *host.Host, file, lock string, took time.Duratio
 	if cfg.Watch {
 		var files []string
 		for _, p := range st.Policies {
-			if !strings.HasPrefix(p.Use, "std/") {
+			if p.Resolved == "" && !strings.HasPrefix(p.Use, "std/") {
 				files = append(files, p.Use)
 			}
 		}
@@ -62,6 +65,15 @@ func printBanner(w io.Writer, h *host.Host, file, lock string, took time.Duratio
 			fmt.Fprintf(w, "  watching   %s\n", strings.Join(files, ", "))
 		}
 	}
+}
+
+// fetched says where a policy came from: an address that means it for ever, and who
+// signed it.
+func fetched(resolved, signer string) string {
+	if signer == "" {
+		return resolved
+	}
+	return resolved + ", signed by " + signer
 }
 
 // providers are those whose clients read a base URL from the environment: the route that

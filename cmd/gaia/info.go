@@ -38,6 +38,17 @@ func printInfo(w io.Writer, i *bundle.Info) {
 	fmt.Fprintf(w, "%s  %s, %d bytes\n", i.File, i.Engine, i.Size)
 	fmt.Fprintf(w, "  name        %s\n", i.Name)
 	fmt.Fprintf(w, "  digest      %s\n", i.Digest)
+	if i.Resolved != "" {
+		fmt.Fprintf(w, "  pinned      %s\n", i.Resolved)
+	}
+	switch {
+	case i.Signer != "":
+		fmt.Fprintf(w, "  signed by   %s, verified\n", i.Signer)
+	case i.SignedBy != "":
+		fmt.Fprintf(w, "  signed by   %s by its own word: name the key with --key to verify it\n", i.SignedBy)
+	case i.Resolved != "":
+		fmt.Fprintln(w, "  signed by   nobody")
+	}
 	fmt.Fprintf(w, "  hooks       %s\n", strings.Join(i.Hooks, ", "))
 	fmt.Fprintf(w, "  isolation   %s\n", i.Options.Isolation)
 	fmt.Fprintf(w, "  budget      %s\n", i.Options.Budget)

@@ -8,14 +8,13 @@ import (
 	"strings"
 
 	"github.com/gaia-host/gaia/extensions/bundle"
-	"github.com/gaia-host/gaia/extensions/policy"
 	"github.com/gaia-host/gaia/host/control"
 	"github.com/spf13/cobra"
 )
 
 func newPolicy(e env) *cobra.Command {
 	return group("policy", "make, check and look at policies",
-		newPolicyList(e), newPolicyShow(e), newPolicyNew(e), newPolicyBuild(e), newPolicyCheck(e), newPolicyTest(e), newPolicyBench(e), newPolicyCall(e), newPolicyReplay(e), newPolicyInspect(e), newPolicyKeygen(e), newPolicySign(e), newPolicyVerify(e), newPolicyLock(e), newPolicyRollback(e))
+		newPolicyList(e), newPolicyShow(e), newPolicyNew(e), newPolicyBuild(e), newPolicyCheck(e), newPolicyTest(e), newPolicyBench(e), newPolicyCall(e), newPolicyReplay(e), newPolicyInspect(e), newPolicyKeygen(e), newPolicySign(e), newPolicyVerify(e), newPolicyPush(e), newPolicyPull(e), newPolicyLock(e), newPolicyRollback(e))
 }
 
 func newPolicyList(e env) *cobra.Command {
@@ -152,49 +151,6 @@ policies are loaded with them.
 	addParams(cmd, &given)
 	o.add(cmd, "text", "json")
 	return cmd
-}
-
-func newPolicyInspect(e env) *cobra.Command {
-	var o output
-	cmd := &cobra.Command{
-		Use: "inspect FILE", Short: "what a policy file is: engine, hooks, options, imports", Args: exactly(1),
-		Long: "Say what a policy file is made of. A Wasm module's imports, exports and manifest are\nread without running it.\n\n  gaia policy inspect quota.wasm",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := o.check(); err != nil {
-				return err
-			}
-			off, err := newOffline(slog.New(slog.DiscardHandler))
-			if err != nil {
-				return err
-			}
-			defer func() { _ = off.close() }()
-			info, err := bundle.Inspect(args[0])
-			if err != nil {
-				return err
-			}
-			p, err := off.open(cmd.Context(), wallClock(), args[0], bundle.Settings{Probe: true, Survey: true})
-			if err != nil {
-				return err
-			}
-			defer func() { _ = p.Close() }()
-			if info.Asks = p.Asked.Names(); len(info.Asks) > 0 {
-				info.Grant = p.Asked.YAML(p.Name())
-			}
-			info.Name, info.Digest, info.Hooks = p.Name(), p.Digest, p.Hooks().Names()
-			info.Options = optionsOf(p.Options)
-			if o.format == "json" {
-				return writeJSON(e.out, info)
-			}
-			printInfo(e.out, info)
-			return nil
-		},
-	}
-	o.add(cmd, "text", "json")
-	return cmd
-}
-
-func optionsOf(o policy.Options) bundle.InfoOptions {
-	return bundle.InfoOptions{Match: o.Match, Isolation: string(o.Isolation), Budget: o.Budget.String(), OnFailure: string(o.OnFailure), Body: o.Body}
 }
 
 func newPolicyRollback(e env) *cobra.Command {

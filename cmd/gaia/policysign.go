@@ -58,15 +58,9 @@ password of an encrypted key is read from ` + passwordVariable + `.
 			if err != nil {
 				return err
 			}
-			secret, err := readBounded(key, maxKey)
+			signature, err := signWith(e, key, args[0], code)
 			if err != nil {
 				return err
-			}
-			signature, err := remote.Sign(code, secret, e.getenv(passwordVariable), filepath.Base(args[0]), time.Now())
-			if errors.Is(err, remote.ErrPassword) {
-				return fmt.Errorf("%s: %w (set %s)", key, err, passwordVariable)
-			} else if err != nil {
-				return fmt.Errorf("%s: %w", key, err)
 			}
 			out := args[0] + remote.SignatureSuffix
 			if err := os.WriteFile(out, signature, 0o644); err != nil { //nolint:gosec // a signature is public
@@ -79,6 +73,21 @@ password of an encrypted key is read from ` + passwordVariable + `.
 	cmd.Flags().StringVar(&key, "key", "", "file of the secret key")
 	_ = cmd.MarkFlagRequired("key")
 	return cmd
+}
+
+// signWith signs the bytes of a file with the secret key in another.
+func signWith(e env, key, file string, code []byte) ([]byte, error) {
+	secret, err := readBounded(key, maxKey)
+	if err != nil {
+		return nil, err
+	}
+	signature, err := remote.Sign(code, secret, e.getenv(passwordVariable), filepath.Base(file), time.Now())
+	if errors.Is(err, remote.ErrPassword) {
+		return nil, fmt.Errorf("%s: %w (set %s)", key, err, passwordVariable)
+	} else if err != nil {
+		return nil, fmt.Errorf("%s: %w", key, err)
+	}
+	return signature, nil
 }
 
 func newPolicyVerify(e env) *cobra.Command {
@@ -100,14 +109,7 @@ or the file that holds it. The exit code of a signature that is not right is 5.
 			} else if err != nil {
 				return err
 			}
-			texts := make([]string, 0, len(keys))
-			for _, k := range keys {
-				if text, err := readBounded(k, maxKey); err == nil {
-					k = string(text)
-				}
-				texts = append(texts, k)
-			}
-			signer, err := remote.Verify(code, signature, texts)
+			signer, err := remote.Verify(code, signature, keyTexts(keys))
 			if err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
 			}
@@ -118,6 +120,18 @@ or the file that holds it. The exit code of a signature that is not right is 5.
 	cmd.Flags().StringArrayVar(&keys, "key", nil, "public key, or its file (may be repeated)")
 	_ = cmd.MarkFlagRequired("key")
 	return cmd
+}
+
+// keyTexts are public keys of which each may be the name of its file.
+func keyTexts(keys []string) []string {
+	texts := make([]string, 0, len(keys))
+	for _, k := range keys {
+		if text, err := readBounded(k, maxKey); err == nil {
+			k = string(text)
+		}
+		texts = append(texts, k)
+	}
+	return texts
 }
 
 // maxKey bounds a file of a key or signature, in bytes.

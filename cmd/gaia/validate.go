@@ -7,6 +7,7 @@ import (
 	"log/slog"
 
 	"github.com/gaia-host/gaia/extensions/bundle"
+	"github.com/gaia-host/gaia/extensions/bundle/remote"
 	"github.com/gaia-host/gaia/extensions/natives"
 	"github.com/gaia-host/gaia/extensions/wasm"
 	"github.com/gaia-host/gaia/host"
@@ -122,12 +123,21 @@ func newOffline(log *slog.Logger) (*offline, error) {
 // the policy.
 func (o *offline) open(ctx context.Context, now int64, use string, s bundle.Settings) (*bundle.Policy, error) {
 	tx := o.host.Begin(now)
-	p, err := bundle.Open(ctx, "", use, s, bundle.Config{Wasm: o.engine, Remote: host.NewRemote(cacheDir(), o.log), Tx: tx, Log: o.log})
+	p, err := bundle.Open(ctx, "", use, s, bundle.Config{Wasm: o.engine, Remote: o.store(), Tx: tx, Log: o.log})
 	if err != nil {
 		return nil, err
 	}
 	tx.Commit()
 	return p, tx.Apply()
+}
+
+// store fetches and pushes policies.
+func (o *offline) store() *remote.Store { return host.NewRemote(cacheDir(), o.log) }
+
+// openModule opens what was fetched from use, to look at it: nothing that it uses needs
+// a grant. The caller closes the policy.
+func (o *offline) openModule(ctx context.Context, use string, m *remote.Module, s bundle.Settings) (*bundle.Policy, error) {
+	return bundle.OpenModule(ctx, "", use, m, s, bundle.Config{Wasm: o.engine, Tx: o.host.Begin(wallClock()), Log: o.log})
 }
 
 func (o *offline) close() error { return o.engine.Close() }

@@ -74,18 +74,22 @@ type Settings struct {
 	Keys []string
 	// Digest is what the policy's must be, as Identify says it; "": any. Nothing of another one is run.
 	Digest string
+	// PlainHTTP are registries that are asked without TLS, see remote.Want.
+	PlainHTTP []string
 }
 
 // Policy is an opened policy with what the host needs to know of it.
 type Policy struct {
 	policy.Policy
-	Engine  string // EngineJS or EngineWasm
-	Use     string // the reference it was opened from
-	Digest  string // "sha256:..." of everything it was made of
-	Signer  string // identifier of the key that signed it, "" where none had to
-	Options policy.Options
-	Files   []string     // on disk, for a watcher
-	Match   policy.Match // of Options
+	Engine string // EngineJS or EngineWasm
+	Use    string // the reference it was opened from
+	Digest string // "sha256:..." of everything it was made of
+	Signer string // identifier of the key that signed it, "" where none had to
+	// Resolved is the address that means these bytes for ever, "" of what was not fetched.
+	Resolved string
+	Options  policy.Options
+	Files    []string     // on disk, for a watcher
+	Match    policy.Match // of Options
 	// Asked is what the policy declares and was seen to use. Of a local file without
 	// Settings.Survey it is what it declares.
 	Asked  policy.Grants
@@ -93,8 +97,8 @@ type Policy struct {
 }
 
 // Open opens use, a path to a .js, .mjs, .ts or .wasm file or std/NAME, under a
-// name; an empty name means the policy's own. https://HOST/PATH#sha256:DIGEST is
-// fetched with Config.Remote. Errors are *policy.LoadError where
+// name; an empty name means the policy's own. https://HOST/PATH#sha256:DIGEST and
+// oci://HOST/REPOSITORY@sha256:DIGEST are fetched with Config.Remote. Errors are *policy.LoadError where
 // they are about the policy.
 func Open(ctx context.Context, name, use string, s Settings, c Config) (*Policy, error) {
 	if std, ok := strings.CutPrefix(use, StdPrefix); ok {

@@ -103,7 +103,16 @@ func (g *gate) admit(p *Policy, err error) (*Policy, error) {
 // held is a policy that sets only the headers it was granted.
 type held struct {
 	policy.Policy
-	scope *natives.Scope
+	scope   *natives.Scope
+	release func() // of what was fetched, nil for a local file
+}
+
+// Close closes the policy and lets the cache drop it.
+func (h *held) Close() error {
+	if h.release != nil {
+		defer h.release()
+	}
+	return h.Policy.Close() //nolint:wrapcheck // of the policy itself
 }
 
 // OnRequest refuses a decision that sets a header without a grant.

@@ -26,8 +26,8 @@ type Identity struct {
 	Name, Version string
 }
 
-// Identify finds out what Open would open, and runs nothing of it. Of s it needs Keys and
-// Digest, of c Remote, Stale and FirstUse. Errors are those of Open.
+// Identify finds out what Open would open, and runs nothing of it. Of s it needs Keys,
+// PlainHTTP and Digest, of c Remote, Stale and FirstUse. Errors are those of Open.
 func Identify(ctx context.Context, use string, s Settings, c Config) (Identity, error) {
 	if std, ok := strings.CutPrefix(use, StdPrefix); ok {
 		code, err := StdSource(std)
@@ -58,6 +58,7 @@ func identifySealed(ctx context.Context, use string, s Settings, c Config) (Iden
 	if err != nil {
 		return Identity{}, refused("", use, err)
 	}
+	defer m.Release()
 	id := Identity{Engine: EngineJS}
 	if isModule(m.Code) {
 		if id, err = identifyModule(use, m.Code); err != nil {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/gaia-host/gaia/extensions/bundle/remote"
 	"github.com/gaia-host/gaia/extensions/policy"
 	"github.com/gaia-host/gaia/extensions/wasm"
 )
@@ -30,6 +31,12 @@ type Info struct {
 	Asks  []string   `json:"asks"`
 	Grant string     `json:"grant,omitempty"`
 	Wasm  *wasm.Info `json:"wasm,omitempty"`
+	// Resolved is the address that means these bytes for ever, of what was fetched.
+	Resolved string `json:"resolved,omitempty"`
+	// SignedBy is the key that the signature says it is of; Signer the one of those given
+	// that it was verified with. Both are "" where there is none.
+	SignedBy string `json:"signed_by,omitempty"`
+	Signer   string `json:"signer,omitempty"`
 }
 
 // InfoManifest are the facts of a manifest that are shown as they are.
@@ -95,19 +102,42 @@ func Inspect(use string) (*Info, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := info.read(code, strings.EqualFold(filepath.Ext(use), ".wasm")); err != nil {
+		return nil, err
+	}
+	return info, nil
+}
+
+// InspectModule is Inspect of bytes that were fetched from use.
+func InspectModule(use string, m *remote.Module) (*Info, error) {
+	info := &Info{Schema: SchemaInfo, File: use, Engine: EngineJS, Resolved: m.Resolved, Signer: m.Signer}
+	if len(m.Signature) > 0 {
+		by, err := remote.SignerOf(m.Signature)
+		if err != nil {
+			return nil, refused("", use, err)
+		}
+		info.SignedBy = by
+	}
+	if err := info.read(m.Code, isModule(m.Code)); err != nil {
+		return nil, err
+	}
+	return info, nil
+}
+
+func (info *Info) read(code []byte, isWasm bool) error {
 	info.Size = len(code)
-	if strings.EqualFold(filepath.Ext(use), ".wasm") {
+	if isWasm {
 		info.Engine = EngineWasm
 		w, err := wasm.Inspect(code)
 		if err != nil {
-			return nil, &policy.LoadError{File: use, Message: err.Error(), Err: err}
+			return &policy.LoadError{File: info.File, Message: err.Error(), Err: err}
 		}
 		info.Wasm = &w
 		if w.ManifestText != nil {
 			info.Manifest = infoManifest(&w.Manifest)
 		}
-		return info, nil
+		return nil
 	}
 	info.Manifest = scriptManifest(code)
-	return info, nil
+	return nil
 }

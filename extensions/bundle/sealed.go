@@ -24,15 +24,26 @@ func openSealed(ctx context.Context, name, use string, s Settings, c Config) (*P
 		return nil, refused(name, use, err)
 	}
 	if err := s.locked(NameOf(name, use), use, m.Digest); err != nil {
+		m.Release()
 		return nil, err
 	}
 	s.Digest = "" // of the file, which openJS would not find again
+	return OpenModule(ctx, name, use, m, s, c)
+}
+
+// OpenModule opens a policy from bytes that were fetched from use, or read there, and
+// checked. Closing the policy releases them, as an error does.
+func OpenModule(ctx context.Context, name, use string, m *remote.Module, s Settings, c Config) (*Policy, error) {
 	s.Foreign = s.Foreign || remote.IsRef(use)
 	p, err := openChecked(ctx, NameOf(name, use), use, m, s, c)
 	if err != nil {
+		m.Release()
 		return nil, err
 	}
-	p.Digest, p.Signer, p.Files = m.Digest, m.Signer, nil
+	if h, ok := p.Policy.(*held); ok {
+		h.release = m.Release
+	}
+	p.Digest, p.Signer, p.Resolved, p.Files = m.Digest, m.Signer, m.Resolved, nil
 	if !remote.IsRef(use) {
 		p.Files = []string{use, use + remote.SignatureSuffix}
 	}
@@ -55,7 +66,7 @@ func sealed(ctx context.Context, use string, s Settings, c Config) (*remote.Modu
 		if c.Remote == nil {
 			return nil, fmt.Errorf("%w: nothing is fetched here", remote.ErrFetch)
 		}
-		return c.Remote.Fetch(ctx, use, remote.Want{Keys: s.Keys, Stale: c.Stale && s.Digest == "", Digest: s.Digest, FirstUse: c.FirstUse})
+		return c.Remote.Fetch(ctx, use, remote.Want{Keys: s.Keys, PlainHTTP: s.PlainHTTP, Stale: c.Stale && s.Digest == "", Digest: s.Digest, FirstUse: c.FirstUse})
 	}
 	code, err := readFile(use)
 	if err != nil {
@@ -79,7 +90,10 @@ func refused(name, use string, err error) error {
 		return err
 	}
 	e := &policy.LoadError{Policy: NameOf(name, use), File: use, Message: err.Error(), Err: err}
-	if errors.Is(err, remote.ErrRefused) {
+	var hinted interface{ Hint() string }
+	if errors.As(err, &hinted) {
+		e.Hint = hinted.Hint()
+	} else if errors.Is(err, remote.ErrRefused) {
 		e.Hint = "ask who gave it to you for its digest or signature; `gaia policy verify` checks a file"
 	}
 	return e

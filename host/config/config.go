@@ -95,6 +95,9 @@ type Config struct {
 	// RequireSigned are public keys of minisign; if there are any, every policy but
 	// std/NAME must be signed by one of them.
 	RequireSigned []string `koanf:"require_signed"`
+	// PlainHTTP are registries of policies that are asked without TLS, HOST or HOST:PORT.
+	// Those on the loopback always are.
+	PlainHTTP []string `koanf:"plain_http"`
 
 	Log Log `koanf:"log"`
 	// Record is what is written about the traffic.

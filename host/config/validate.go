@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/gaia-host/gaia/extensions/bundle/remote"
 )
 
 // The values that keys with a choice accept.
@@ -69,6 +71,16 @@ func (v *validator) config(c *Config) {
 	for i, host := range c.AllowedHosts {
 		if !isHost(host) {
 			v.fail([]string{"allowed_hosts", strconv.Itoa(i)}, "want HOST or HOST:PORT, got %s", quote(host))
+		}
+	}
+	for i, host := range c.PlainHTTP {
+		if !isHost(host) {
+			v.fail([]string{"plain_http", strconv.Itoa(i)}, "want HOST or HOST:PORT, got %s", quote(host))
+		}
+	}
+	for i, key := range c.RequireSigned {
+		if _, err := remote.ParseKey(key); err != nil {
+			v.fail([]string{"require_signed", strconv.Itoa(i)}, "want the line that minisign and `gaia policy keygen` write into a .pub file, such as RWQ..., got %s", quote(key))
 		}
 	}
 	v.choice(c.Log.Level, logLevels, "log", "level")

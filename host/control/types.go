@@ -87,6 +87,8 @@ type Policy struct {
 	Engine      string            `json:"engine"`
 	Use         string            `json:"use"`
 	Digest      string            `json:"digest"`
+	Resolved    string            `json:"resolved,omitempty"` // address of these bytes for ever, of what was fetched
+	Signer      string            `json:"signer,omitempty"`   // identifier of the key, where one had to sign it
 	Hooks       []string          `json:"hooks"`
 	OnFailure   string            `json:"on_failure"`
 	Isolation   string            `json:"isolation"`

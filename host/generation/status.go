@@ -15,6 +15,7 @@ type Status struct {
 // PolicyStatus describes one policy in force.
 type PolicyStatus struct {
 	Name, Engine, Use, Digest string
+	Resolved, Signer          string // of what was fetched or had to be signed, else ""
 	Hooks                     []string
 	Options                   policy.Options
 	Calls, Faults             uint64
@@ -39,7 +40,7 @@ func (m *Manager) Status() Status {
 			break // a swap happened in between; the next call sees it whole
 		}
 		p := cur.policies[i]
-		ps := PolicyStatus{Name: p.Name(), Engine: p.Engine, Use: p.Use, Digest: p.Digest, Hooks: p.Hooks().Names(), Options: p.Options,
+		ps := PolicyStatus{Name: p.Name(), Engine: p.Engine, Use: p.Use, Digest: p.Digest, Resolved: p.Resolved, Signer: p.Signer, Hooks: p.Hooks().Names(), Options: p.Options,
 			Calls: member.Calls(), Faults: member.AllFaults(), FaultsByKind: map[string]uint64{}, BreakerOpen: member.BreakerOpen(now)}
 		for _, k := range policy.FaultKinds() {
 			if n := member.Faults(k); n > 0 {

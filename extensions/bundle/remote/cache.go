@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -12,64 +13,129 @@ import (
 	"github.com/google/renameio/v2"
 )
 
+// Folders of the cache. Files have the digest of their bytes as their name, but those
+// of addresses: they hold the digest of the last module, or manifest, of an address.
+const (
+	modulesDir   = "modules"
+	manifestsDir = "manifests"
+	addressesDir = "addresses"
+)
+
+// manifestMark is before the digest of a manifest in a file of addresses.
+const manifestMark = "manifest "
+
 var errNotKept = errors.New("not kept")
 
-// kept returns a module of the cache once it is what is wanted: the disk is checked
-// like the network.
-func (s *Store) kept(digest string, r ref, w Want) (*Module, error) {
-	if s.c.Dir == "" || digest == "" {
+// kept returns the module that at names, once it is what r and w ask for: the disk is
+// checked like the network.
+func (s *Store) kept(at, r ref, w Want) (m *Module, err error) {
+	if s.c.Dir == "" || !at.pinned() {
 		return nil, errNotKept
 	}
-	code, err := readBounded(s.path("modules", digest), s.c.MaxBytes)
-	if err != nil {
+	var l lease
+	defer func() {
+		if err != nil {
+			l.release()
+		}
+	}()
+	f := found{name: r.base}
+	digest := at.digest
+	if name := at.manifest(); name != "" {
+		if f.manifest, err = l.read(s.path(manifestsDir, name), maxManifest); err != nil {
+			return nil, err
+		}
+		a, err := readManifest(f.manifest, "sha256:"+name)
+		if err != nil {
+			return nil, err
+		}
+		digest, f.signature = strings.TrimPrefix(string(a.layer.Digest), "sha256:"), a.signature
+	}
+	if f.code, err = l.read(s.path(modulesDir, digest), s.c.MaxBytes); err != nil {
 		return nil, err
 	}
-	signature, err := readBounded(s.path("modules", digest+SignatureSuffix), maxSignature)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	if f.manifest == nil {
+		f.signature, err = l.read(s.path(modulesDir, digest+SignatureSuffix), maxSignature)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
+	}
+	want := r
+	want.digest = digest
+	if f.name == "" {
+		f.name = fileName(r.at, f.code)
+	}
+	if m, err = check(f, want, w); err != nil {
 		return nil, err
 	}
-	r.digest = digest
-	return check(code, signature, r, w)
+	if r.digest != "" && r.digest != digest {
+		return nil, errNotKept
+	}
+	_ = l.add(s.path(addressesDir, addressKey(r))) // absent where another address brought the module
+	m.lease = l
+	return m, nil
 }
 
-// lastOf returns the digest of the last module of an address, "" for none.
-func (s *Store) lastOf(r ref) string {
+// lastOf returns the pinned form of the last module of an address; of one that never
+// was kept it is the address itself.
+func (s *Store) lastOf(r ref) ref {
 	if s.c.Dir == "" {
-		return ""
+		return r
 	}
-	text, err := readBounded(s.path("addresses", addressKey(r)), 128)
-	if err != nil || !fragment.MatchString(string(text)) {
-		return ""
+	text, err := readBounded(s.path(addressesDir, addressKey(r)), 128)
+	if err != nil {
+		return r
 	}
-	return strings.TrimPrefix(string(text), "sha256:")
+	digest, isManifest := strings.CutPrefix(string(text), manifestMark)
+	switch {
+	case !fragment.MatchString(digest):
+	case isManifest:
+		r.at.Reference = digest
+	default:
+		r.digest = strings.TrimPrefix(digest, "sha256:")
+	}
+	return r
 }
 
 // keep writes a module that was checked. A cache that cannot be written costs only
 // the next start without a network.
-func (s *Store) keep(r ref, m *Module, signature []byte) {
+func (s *Store) keep(r ref, m *Module, f found) {
 	if s.c.Dir == "" {
 		return
 	}
 	name := strings.TrimPrefix(m.Digest, "sha256:")
-	err := s.write(s.path("modules", name), m.Code)
-	if err == nil && len(signature) > 0 {
-		err = s.write(s.path("modules", name+SignatureSuffix), signature)
+	last := m.Digest
+	err := s.write(&m.lease, s.path(modulesDir, name), f.code)
+	if err == nil && len(f.signature) > 0 {
+		err = s.write(&m.lease, s.path(modulesDir, name+SignatureSuffix), f.signature)
+	}
+	if err == nil && f.manifest != nil {
+		last = manifestMark + Digest(f.manifest)
+		err = s.write(&m.lease, s.path(manifestsDir, strings.TrimPrefix(Digest(f.manifest), "sha256:")), f.manifest)
 	}
 	if err == nil {
-		err = s.write(s.path("addresses", addressKey(r)), []byte(m.Digest))
+		err = s.write(&m.lease, s.path(addressesDir, addressKey(r)), []byte(last))
 	}
 	if err != nil {
 		s.c.Log.Warn("a fetched policy cannot be kept", "policy", r.url, "error", err)
 	}
+	s.sweep()
 }
 
 func (s *Store) path(kind, name string) string { return filepath.Join(s.c.Dir, kind, name) }
 
-func (s *Store) write(path string, data []byte) error {
+// write makes a file hold data and leases it. One that does already stays: another
+// process may hold it.
+func (s *Store) write(l *lease, path string, data []byte) error {
+	if old, err := l.read(path, int64(len(data))); err == nil && bytes.Equal(old, data) {
+		return nil
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err //nolint:wrapcheck // it names the path
 	}
-	return renameio.WriteFile(path, data, 0o600) //nolint:wrapcheck // it names the path
+	if err := renameio.WriteFile(path, data, 0o600); err != nil {
+		return err //nolint:wrapcheck // it names the path
+	}
+	return l.add(path)
 }
 
 func addressKey(r ref) string {
@@ -83,6 +149,10 @@ func readBounded(path string, limit int64) ([]byte, error) {
 		return nil, err //nolint:wrapcheck // it names the path
 	}
 	defer f.Close()
+	return readUpTo(f, limit)
+}
+
+func readUpTo(f *os.File, limit int64) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(data)) > limit {
 		err = tooLarge(limit)

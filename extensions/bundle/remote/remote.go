@@ -1,5 +1,6 @@
-// Package remote fetches policies over HTTPS, checks their digest and signature, and
-// keeps them, so that an outage never stops a start. It also signs.
+// Package remote fetches policies over HTTPS and from OCI registries, checks their
+// digest and signature, and keeps them, so that an outage never stops a start. It also
+// signs, and pushes to registries.
 //
 // It neither runs a policy nor reads what one asks for: extensions/bundle does.
 package remote
@@ -13,9 +14,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
-	"path"
-	"regexp"
 	"strings"
 	"time"
 )
@@ -31,6 +29,7 @@ var (
 // Bounds of one fetch.
 const (
 	maxModule    = 64 << 20 // bytes
+	maxCache     = 512 << 20
 	fetchTimeout = 30 * time.Second
 	maxRedirects = 5
 )
@@ -40,8 +39,9 @@ type Config struct {
 	Dir     string         // of the cache, made with mode 0700; "": nothing is kept
 	RootCAs *x509.CertPool // nil: the system's
 	Log     *slog.Logger   // nil: discarded
-	// MaxBytes bounds a module; 0 is 64 MiB.
-	MaxBytes int64
+	// MaxBytes bounds a module; 0 is 64 MiB. MaxCache bounds what is kept of all; 0 is
+	// 512 MiB. What a running gaia uses is kept beyond it.
+	MaxBytes, MaxCache int64
 }
 
 // Store fetches modules and keeps them by their digest. It is safe for concurrent use.
@@ -58,20 +58,37 @@ func New(c Config) *Store {
 	if c.MaxBytes <= 0 {
 		c.MaxBytes = maxModule
 	}
+	if c.MaxCache <= 0 {
+		c.MaxCache = maxCache
+	}
 	return &Store{c: c, client: newClient(c.RootCAs)}
 }
 
-// Module is a module that was checked.
+// Module is a module that was checked. Release it once nothing runs it any more.
 type Module struct {
 	Code   []byte
-	Digest string // "sha256:" and hexadecimal digits
+	Digest string // "sha256:" and hexadecimal digits of Code, wherever it came from
 	Signer string // identifier of the key that signed it, "" where none was asked for
-	Name   string // the last part of its address
+	Name   string // a file name with the ending that says its kind
+	// Resolved is the address that means these very bytes for ever: https://...#sha256:D,
+	// or oci://HOST/REPOSITORY@sha256:M with the digest of the manifest.
+	Resolved string
+	// Signature came along and was checked only where Signer says so; nil for none, or
+	// where it was not asked for.
+	Signature []byte
+
+	lease lease
 }
+
+// Release lets the cache drop the module. It can be called twice.
+func (m *Module) Release() { m.lease.release() }
 
 // Want says what a module must be.
 type Want struct {
 	Keys []string // public keys; if there are any, one of them must have signed it
+	// PlainHTTP are registries, HOST or HOST:PORT, that are asked without TLS. Those on
+	// the loopback always are.
+	PlainHTTP []string
 	// Stale takes the last module of this address where it cannot be fetched now. Without
 	// it such a failure is an error.
 	Stale bool
@@ -81,73 +98,34 @@ type Want struct {
 	Digest string
 	// FirstUse takes what is neither pinned nor signed.
 	FirstUse bool
-}
-
-// IsRef reports whether use is an address and not a path.
-func IsRef(use string) bool { return strings.Contains(use, "://") }
-
-// NameOf returns the last part of an address without its ending.
-func NameOf(use string) string {
-	use, _, _ = strings.Cut(use, "#")
-	use, _, _ = strings.Cut(use, "?")
-	base := path.Base(use)
-	return strings.TrimSuffix(base, path.Ext(base))
-}
-
-type ref struct {
-	url    string
-	base   string // last part of the path
-	digest string // hexadecimal, "" for none
-}
-
-var fragment = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
-
-// parse reads https://HOST/PATH#sha256:DIGEST.
-func parse(use string) (ref, error) {
-	u, err := url.Parse(use)
-	switch {
-	case err != nil:
-		return ref{}, fmt.Errorf("%w: not an address", ErrRefused)
-	case u.Scheme != "https" || u.Host == "":
-		return ref{}, fmt.Errorf("%w: want https://HOST/PATH#sha256:DIGEST", ErrRefused)
-	case u.User != nil:
-		return ref{}, fmt.Errorf("%w: an address with a password would be logged", ErrRefused)
-	case u.Fragment != "" && !fragment.MatchString(u.Fragment):
-		return ref{}, fmt.Errorf("%w: want #sha256: and 64 hexadecimal digits in small letters", ErrRefused)
-	}
-	r := ref{base: path.Base(u.Path), digest: strings.TrimPrefix(u.Fragment, "sha256:")}
-	u.Fragment = ""
-	r.url = u.String()
-	return r, nil
-}
-
-// signatureURL is where the side file is: beside the module, whatever the query.
-func (r ref) signatureURL() string {
-	at, query, found := strings.Cut(r.url, "?")
-	if found {
-		return at + SignatureSuffix + "?" + query
-	}
-	return at + SignatureSuffix
+	// Look wants to see what is there: it need be neither pinned nor signed, is asked for
+	// even if it is kept, and brings its signature along if there is one.
+	Look bool
 }
 
 // Fetch returns the module at an address once it is what was asked for. A module that
-// is pinned by its digest and was kept before is not fetched again.
+// is pinned by a digest and was kept before is not fetched again. The caller releases it.
 func (s *Store) Fetch(ctx context.Context, use string, w Want) (*Module, error) {
 	r, err := parse(use)
 	if err != nil {
 		return nil, err
 	}
-	if r.digest == "" && w.Digest == "" && len(w.Keys) == 0 && !w.FirstUse {
-		return nil, fmt.Errorf("%w: it is neither pinned nor signed: add #sha256:DIGEST, or name the keys that you trust in require_signed", ErrRefused)
+	if !r.pinned() && len(w.Keys) == 0 && w.Digest == "" && !w.FirstUse && !w.Look {
+		return nil, withHint(fmt.Errorf("%w: it is neither pinned nor signed: %s, or name the keys that you trust in require_signed", ErrRefused, r.howToPin()),
+			"`gaia policy inspect "+r.url+"` shows its digest and who signed it")
 	}
-	for _, digest := range []string{strings.TrimPrefix(w.Digest, "sha256:"), r.digest} {
-		if m, err := s.kept(digest, r, w); err == nil && (r.digest == "" || r.digest == digest) {
+	at := r
+	if !r.pinned() {
+		at.digest = strings.TrimPrefix(w.Digest, "sha256:")
+	}
+	if !w.Look {
+		if m, err := s.kept(at, r, w); err == nil {
 			return m, nil
 		}
 	}
-	m, signature, err := s.fetch(ctx, r, w)
+	m, err := s.fetch(ctx, r, w)
 	if err == nil {
-		s.keep(r, m, signature)
+		s.c.Log.Info("a policy was fetched", "policy", r.url, "is", m.Resolved, "digest", m.Digest)
 		return m, nil
 	}
 	if !w.Stale || !errors.Is(err, ErrFetch) {
@@ -157,26 +135,50 @@ func (s *Store) Fetch(ctx context.Context, use string, w Want) (*Module, error) 
 	if kerr != nil {
 		return nil, err
 	}
-	s.c.Log.Warn("a policy cannot be fetched; the one kept from before is used", "policy", r.url, "digest", m.Digest, "error", err)
+	s.c.Log.Warn("a policy cannot be fetched; the one kept from before is used", "policy", r.url, "is", m.Resolved, "digest", m.Digest, "error", err)
 	return m, nil
 }
 
-func (s *Store) fetch(ctx context.Context, r ref, w Want) (m *Module, signature []byte, err error) {
+// found is what a server gave for an address.
+type found struct {
+	code, signature []byte
+	manifest        []byte // of a registry
+	name            string
+}
+
+func (s *Store) fetch(ctx context.Context, r ref, w Want) (*Module, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	code, err := s.get(ctx, r.url, s.c.MaxBytes)
+	get := s.download
+	if r.oci() {
+		get = s.pull
+	}
+	f, err := get(ctx, r, w)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
+	}
+	m, err := check(f, r, w)
+	if err != nil {
+		return nil, err
+	}
+	s.keep(r, m, f)
+	return m, nil
+}
+
+// download gets a module over HTTPS, and the signature beside it.
+func (s *Store) download(ctx context.Context, r ref, w Want) (f found, err error) {
+	f.name = r.base
+	if f.code, err = s.get(ctx, r.url, s.c.MaxBytes); err != nil || len(w.Keys) == 0 && !w.Look {
+		return f, err
+	}
+	f.signature, err = s.get(ctx, r.signatureURL(), maxSignature)
+	if !errors.Is(err, errAbsent) {
+		return f, err
 	}
 	if len(w.Keys) > 0 {
-		if signature, err = s.get(ctx, r.signatureURL(), maxSignature); errors.Is(err, errAbsent) {
-			return nil, nil, fmt.Errorf("%w: it is not signed: there is no %s", ErrRefused, r.signatureURL())
-		} else if err != nil {
-			return nil, nil, err
-		}
+		return f, fmt.Errorf("%w: it is not signed: there is no %s", ErrRefused, r.signatureURL())
 	}
-	m, err = check(code, signature, r, w)
-	return m, signature, err
+	return f, nil
 }
 
 // Digest returns "sha256:" and the hexadecimal digits.
@@ -186,15 +188,22 @@ func Digest(code []byte) string {
 }
 
 // check holds bytes to what was asked for.
-func check(code, signature []byte, r ref, w Want) (*Module, error) {
-	m := &Module{Code: code, Digest: Digest(code), Name: r.base}
+func check(f found, r ref, w Want) (*Module, error) {
+	m := &Module{Code: f.code, Digest: Digest(f.code), Name: f.name, Signature: f.signature}
 	if r.digest != "" && m.Digest != "sha256:"+r.digest {
 		return nil, fmt.Errorf("%w: its digest is %s, not the sha256:%s that was asked for", ErrRefused, m.Digest, r.digest)
 	}
+	m.Resolved = r.resolved(m, f)
 	if len(w.Keys) == 0 {
 		return m, nil
 	}
+	if len(f.signature) == 0 {
+		return nil, fmt.Errorf("%w: it is not signed", ErrRefused)
+	}
 	var err error
-	m.Signer, err = Verify(code, signature, w.Keys)
-	return m, err
+	m.Signer, err = Verify(f.code, f.signature, w.Keys)
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
 }

@@ -48,6 +48,16 @@ func Verify(code, signature []byte, keys []string) (signer string, err error) {
 	return "", fmt.Errorf("%w: signed with key %s, which is not among the keys of require_signed", ErrRefused, keyID(s.KeyID))
 }
 
+// SignerOf returns the identifier of the key that a signature says it is of. Nothing
+// is verified.
+func SignerOf(signature []byte) (string, error) {
+	var s minisign.Signature
+	if err := s.UnmarshalText(signature); err != nil {
+		return "", fmt.Errorf("%w: the signature cannot be read: %w", ErrRefused, err)
+	}
+	return keyID(s.KeyID), nil
+}
+
 func keyID(id uint64) string { return fmt.Sprintf("%016X", id) }
 
 // Sign signs code with a key made by Generate or by minisign. name goes into the
