@@ -47,7 +47,7 @@ type Call struct {
 	Scalars policy.Lookup
 	// MaxResponseBody replaces the pool's; 0 does not, below 0 is no bound.
 	MaxResponseBody int64
-	// Got1xx is told of informational answers other than 101, while Do runs, on
+	// Got1xx is told of informational answers other than 101, while Do runs, maybe on
 	// another goroutine; an error ends the attempt.
 	Got1xx func(code int, header textproto.MIMEHeader) error
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gaia-host/gaia/extensions/policy"
 	"github.com/gaia-host/gaia/subsystems/admission"
+	"github.com/gaia-host/gaia/subsystems/api/h1"
 )
 
 // ErrTooLarge is the error of an answer longer than its bound.
@@ -47,7 +48,7 @@ func kindOf(ctx context.Context, err error) string {
 		return policy.ErrorTimeout
 	case errors.As(err, &dial):
 		return policy.ErrorRefused
-	case errors.As(err, &op), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), isBroken(err):
+	case errors.As(err, &op), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), errors.Is(err, h1.ErrMalformed), isBroken(err):
 		return policy.ErrorReset
 	}
 	return policy.ErrorOther
@@ -68,8 +69,11 @@ func isBroken(err error) bool {
 	return false
 }
 
-// isUnsendable recognises what net/http says of a request that it refuses to send.
+// isUnsendable recognises what a transport says of a request that it refuses to send.
 func isUnsendable(err error) bool {
+	if errors.Is(err, h1.ErrUnsendable) {
+		return true
+	}
 	text := err.Error()
 	return strings.HasPrefix(text, "net/http: invalid") || strings.HasPrefix(text, "http: invalid") || strings.HasPrefix(text, "unsupported protocol")
 }

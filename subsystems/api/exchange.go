@@ -4,9 +4,6 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"net/http/httptrace"
-	"net/textproto"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,6 +11,7 @@ import (
 	"github.com/gaia-host/gaia/extensions/policy"
 	"github.com/gaia-host/gaia/extensions/route"
 	"github.com/gaia-host/gaia/subsystems/admission"
+	"github.com/gaia-host/gaia/subsystems/api/h1"
 	"github.com/gaia-host/gaia/subsystems/api/scalars"
 )
 
@@ -31,6 +29,7 @@ type exchange struct {
 	ctx    context.Context // the caller's, with the timeout of the call
 	cancel context.CancelFunc
 	body   *replay // nil: none
+	out    h1.Request
 
 	stop   context.CancelFunc // of the attempt's timeout, nil none
 	sent   int64
@@ -62,44 +61,16 @@ func (x *exchange) send(c *Call) (*http.Response, error) {
 	if d := op.Decision.Timeout; d > 0 {
 		ctx, x.stop = context.WithTimeout(ctx, d)
 	}
-	if c.Got1xx != nil {
-		var over func()
-		ctx, over = traced(ctx, c.Got1xx)
-		defer over()
-	}
-	req := (&http.Request{
-		Method: c.method(), URL: to, Header: x.headerFor(c.Header, up),
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-	}).WithContext(ctx)
+	x.out = h1.Request{Method: c.method(), URL: to, Header: x.headerFor(c.Header, up), Got1xx: c.Got1xx}
 	if x.body != nil {
 		b, err := x.body.open(op.Req.Attempt == 1)
 		if err != nil {
 			return nil, err
 		}
-		req.Body, req.ContentLength, req.Trailer = b, c.ContentLength, c.Trailer
-		req.GetBody = x.reopen
+		x.out.Body, x.out.ContentLength, x.out.Trailer = b, c.ContentLength, c.Trailer
+		x.out.GetBody = x.reopen
 	}
-	return x.pool.transports[c.Profile].RoundTrip(req)
-}
-
-// traced tells f of informational answers until over is called: a transport may
-// read one after its caller has left.
-func traced(ctx context.Context, f func(int, textproto.MIMEHeader) error) (_ context.Context, over func()) {
-	var mu sync.Mutex
-	done := false
-	trace := &httptrace.ClientTrace{Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
-		mu.Lock()
-		defer mu.Unlock()
-		if done || code == http.StatusSwitchingProtocols {
-			return nil
-		}
-		return f(code, h)
-	}}
-	return httptrace.WithClientTrace(ctx, trace), func() {
-		mu.Lock()
-		done = true
-		mu.Unlock()
-	}
+	return x.pool.transports[c.Profile].send(ctx, &x.out)
 }
 
 // reopen is for the transport, which sends again by itself where a kept connection

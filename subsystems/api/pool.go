@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,7 +21,7 @@ type Pool struct {
 	log        *slog.Logger
 	core       *admission.Core
 	driver     *admission.Driver
-	transports map[string]*http.Transport
+	transports map[string]*transport
 	conns      conns
 	cancelBase context.CancelFunc
 	live       atomic.Pointer[liveConfig]
@@ -58,7 +57,7 @@ func New(c Config) (*Pool, error) {
 	}
 	p := &Pool{
 		log: c.Log, core: core, driver: admission.NewDriver(core, c.Clock, c.After),
-		transports: make(map[string]*http.Transport), schema: metrics.NewSchema(policy.SubsystemAPI, fields()...),
+		transports: make(map[string]*transport), schema: metrics.NewSchema(policy.SubsystemAPI, fields()...),
 	}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
@@ -122,7 +121,7 @@ func (p *Pool) Stop(ctx context.Context) error {
 	p.cancelBase()
 	p.conns.cut()
 	for _, t := range p.transports {
-		t.CloseIdleConnections()
+		t.close()
 	}
 	return err
 }

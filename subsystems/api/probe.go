@@ -8,6 +8,7 @@ import (
 	"net/url"
 
 	"github.com/gaia-host/gaia/extensions/route"
+	"github.com/gaia-host/gaia/subsystems/api/h1"
 )
 
 // Probe asks an upstream for a path, with the fields that requests to it have, and
@@ -19,11 +20,7 @@ func (p *Pool) Probe(ctx context.Context, up *route.Upstream, path *url.URL) err
 	for _, f := range up.Headers {
 		header.Set(f.Name, f.Value)
 	}
-	req := (&http.Request{
-		Method: http.MethodGet, URL: target, Header: header,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-	}).WithContext(ctx)
-	res, err := p.transports[""].RoundTrip(req)
+	res, err := p.transports[""].send(ctx, &h1.Request{Method: http.MethodGet, URL: target, Header: header})
 	if err != nil {
 		return fmt.Errorf("api: probe: %w", err)
 	}

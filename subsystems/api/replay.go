@@ -1,8 +1,10 @@
 package api
 
 import (
+	"bytes"
 	"errors"
 	"io"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -114,6 +116,41 @@ func (b *attemptBody) Read(p []byte) (int, error) {
 	}
 	b.replay.sent.Add(uint64(max(n, 0)))
 	return n, err
+}
+
+// Buffered is how many bytes can be read without waiting, as far as that is known.
+func (b *attemptBody) Buffered() int {
+	if b.own != nil {
+		return buffered(b.own)
+	}
+	r := b.replay
+	if !r.rd.TryLock() {
+		return 0 // another attempt is reading
+	}
+	defer r.rd.Unlock()
+	n := 0
+	if r.kept != nil {
+		n = max(r.kept.Len()-int(b.pos), 0)
+	}
+	if b.pos+int64(n) == r.read && r.err == nil {
+		n += buffered(r.src)
+	}
+	return n
+}
+
+// buffered is how many bytes can be read of r without waiting, 0 where that is unknown.
+func buffered(r io.Reader) int {
+	switch r := r.(type) {
+	case interface{ Buffered() int }:
+		return r.Buffered()
+	case *bytes.Reader:
+		return r.Len()
+	case *strings.Reader:
+		return r.Len()
+	case *bytes.Buffer:
+		return r.Len()
+	}
+	return 0
 }
 
 func (b *attemptBody) Close() error {

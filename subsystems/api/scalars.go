@@ -88,6 +88,14 @@ func (p *prefixed) Read(b []byte) (int, error) {
 	return p.src.Read(b)
 }
 
+// Buffered is how many bytes can be read without waiting.
+func (p *prefixed) Buffered() int {
+	if p.err != nil {
+		return p.rest.Len()
+	}
+	return p.rest.Len() + buffered(p.src)
+}
+
 // Close closes the source, where it can be closed.
 func (p *prefixed) Close() error {
 	if c, ok := p.src.(io.Closer); ok {

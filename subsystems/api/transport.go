@@ -5,9 +5,14 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
+
+	"github.com/gaia-host/gaia/subsystems/api/h1"
 )
 
 const (
@@ -17,18 +22,35 @@ const (
 	maxHeaderBytes = 1 << 20 // of an answer
 )
 
+// transport sends the requests of a profile.
+type transport struct {
+	dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// plain speaks HTTP/1.1, to http URLs, and to https ones where either is nil.
+	plain *h1.Transport
+	// either speaks what the handshake agrees on, HTTP/2 or HTTP/1.1; nil where the
+	// profile disables HTTP/2.
+	either *http.Transport
+}
+
 // newTransport returns the tuned transport of a profile. Connections come from dial.
-func newTransport(c *Config, p Profile, dial func(context.Context, string, string) (net.Conn, error)) (*http.Transport, error) {
+func newTransport(c *Config, p Profile, dial func(context.Context, string, string) (net.Conn, error)) (*transport, error) {
 	secure, err := p.tls()
 	if err != nil {
 		return nil, err
 	}
+	t := &transport{dial: dial, plain: h1.New(h1.Config{
+		Dial: dial, TLS: secure, TLSTimeout: c.DialTimeout, HeaderTimeout: c.HeaderTimeout, ContinueTimeout: expectContinue,
+		IdleTimeout: c.IdleConnTimeout, MaxIdlePerHost: c.MaxIdleConnsPerHost, MaxPerHost: c.MaxConnsPerHost, MaxHeaderBytes: maxHeaderBytes,
+	})}
+	if p.DisableHTTP2 {
+		return t, nil
+	}
 	protocols := &http.Protocols{}
 	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(!p.DisableHTTP2)
-	return &http.Transport{
+	protocols.SetHTTP2(true)
+	t.either = &http.Transport{
 		DialContext:            dial,
-		TLSClientConfig:        secure,
+		TLSClientConfig:        secure.Clone(),
 		TLSHandshakeTimeout:    c.DialTimeout,
 		DisableCompression:     true, // bytes pass as they are
 		MaxIdleConnsPerHost:    c.MaxIdleConnsPerHost,
@@ -38,7 +60,52 @@ func newTransport(c *Config, p Profile, dial func(context.Context, string, strin
 		ExpectContinueTimeout:  expectContinue,
 		MaxResponseHeaderBytes: maxHeaderBytes,
 		Protocols:              protocols,
-	}, nil
+	}
+	return t, nil
+}
+
+// send makes one exchange.
+func (t *transport) send(ctx context.Context, r *h1.Request) (*http.Response, error) {
+	if t.either == nil || r.URL.Scheme != "https" {
+		return t.plain.RoundTrip(ctx, r)
+	}
+	if r.Got1xx != nil {
+		var over func()
+		ctx, over = traced(ctx, r.Got1xx)
+		defer over()
+	}
+	return t.either.RoundTrip((&http.Request{
+		Method: r.Method, URL: r.URL, Header: r.Header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Body: r.Body, ContentLength: r.ContentLength, Trailer: r.Trailer, GetBody: r.GetBody,
+	}).WithContext(ctx))
+}
+
+// traced tells f of informational answers until over is called: net/http may read one
+// after its caller has left.
+func traced(ctx context.Context, f func(int, textproto.MIMEHeader) error) (_ context.Context, over func()) {
+	var mu sync.Mutex
+	done := false
+	trace := &httptrace.ClientTrace{Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if done || code == http.StatusSwitchingProtocols {
+			return nil
+		}
+		return f(code, h)
+	}}
+	return httptrace.WithClientTrace(ctx, trace), func() {
+		mu.Lock()
+		done = true
+		mu.Unlock()
+	}
+}
+
+// close ends the connections that are kept.
+func (t *transport) close() {
+	t.plain.Close()
+	if t.either != nil {
+		t.either.CloseIdleConnections()
+	}
 }
 
 // dialError marks an error of opening a connection.
@@ -73,6 +140,14 @@ func (c *conn) Close() error {
 
 // CloseWrite ends the direction to the upstream, where the connection can do that.
 func (c *conn) CloseWrite() error { return closeWrite(c.Conn) }
+
+// SyscallConn lets it be seen whether the other side has closed the connection.
+func (c *conn) SyscallConn() (syscall.RawConn, error) {
+	if s, ok := c.Conn.(syscall.Conn); ok {
+		return s.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
+}
 
 func closeWrite(w any) error {
 	if h, ok := w.(interface{ CloseWrite() error }); ok {

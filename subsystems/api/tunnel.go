@@ -90,7 +90,7 @@ func (l *Lease) dial(ctx context.Context, c *Call) (net.Conn, error) {
 	if i := l.op.Upstream(); i >= 0 && c.Group != nil {
 		target = c.Group.Upstream(i).URL
 	}
-	return l.pool.transports[c.Profile].DialContext(ctx, "tcp", dialAddr(target))
+	return l.pool.transports[c.Profile].dial(ctx, "tcp", dialAddr(target))
 }
 
 // dialAddr is a URL's host with its port, 443 where nothing says otherwise.

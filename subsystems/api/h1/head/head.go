@@ -165,6 +165,33 @@ func split(line string) (name, value string, err error) {
 	return "", "", ErrName
 }
 
+// Name returns the canonical form of a field's name, and whether it is a token, as names
+// of fields and methods have to be.
+func Name(name string) (string, bool) {
+	canonical, first := true, true
+	for i := range len(name) {
+		kind := kinds[name[i]]
+		if kind == notToken {
+			return "", false
+		}
+		if first && kind == lower || !first && kind == upper {
+			canonical = false
+		}
+		first = name[i] == '-'
+	}
+	if !canonical {
+		name = canonicalName(name)
+	}
+	return name, name != ""
+}
+
+// Value returns a field's value without the space around it, and whether it can be sent:
+// it has no control character but the tab.
+func Value(value string) (string, bool) {
+	value = trim(value)
+	return value, clean(value)
+}
+
 // canonicalName is for names that are sent in another form: the well-known ones cost
 // nothing.
 func canonicalName(name string) string {

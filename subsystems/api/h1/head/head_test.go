@@ -110,6 +110,27 @@ func TestLengthIsOneNumber(t *testing.T) {
 	}
 }
 
+func TestNamesAndValuesToSend(t *testing.T) {
+	for in, want := range map[string]string{"Host": "Host", "x-odd-name": "X-Odd-Name", "CONTENT-LENGTH": "Content-Length", "a_B": "A_b", strings.Repeat("a", 50): "A" + strings.Repeat("a", 49)} {
+		if got, ok := Name(in); got != want || !ok {
+			t.Errorf("%q: %q, %v", in, got, ok)
+		}
+	}
+	for _, in := range []string{"", "a b", "a:", "a\x00", "\xc3\xa9", "a\r\n"} {
+		if _, ok := Name(in); ok {
+			t.Errorf("%q is a name", in)
+		}
+	}
+	if v, ok := Value(" \ta b\t"); v != "a b" || !ok {
+		t.Errorf("%q, %v", v, ok)
+	}
+	for _, in := range []string{"a\nb", "a\r", "\x00", "01234567\x7f"} {
+		if _, ok := Value(in); ok {
+			t.Errorf("%q is a value", in)
+		}
+	}
+}
+
 func TestKnownNamesAreCanonical(t *testing.T) {
 	for name, same := range known {
 		if name != same || textproto.CanonicalMIMEHeaderKey(name) != name || len(name) > maxKnown {
