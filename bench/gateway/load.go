@@ -23,10 +23,8 @@ type sample struct {
 	broken   int // connections that failed, and answers that did not come
 }
 
-const wrkThreads = 2
-
-// load lets wrk ask a system for so long, whole seconds, beginning with the tenant from.
-func (b *bench) load(ctx context.Context, s *started, k kase, long time.Duration, threads, from int) (sample, error) {
+// load lets wrk ask a system for so long, whole seconds.
+func (b *bench) load(ctx context.Context, s *started, k kase, long time.Duration) (sample, error) {
 	script, err := (settings{Dir: b.dir}).put("load.lua", "load.lua")
 	if err != nil {
 		return sample{}, err
@@ -47,8 +45,8 @@ func (b *bench) load(ctx context.Context, s *started, k kase, long time.Duration
 		mib, _ := memory(pids) // a process that is gone shows in what it used
 		held <- mib
 	}()
-	cmd := exec.CommandContext(ctx, program("wrk"), "-t", strconv.Itoa(threads), "-c", strconv.Itoa(b.conns), "-d", strconv.Itoa(int(long/time.Second))+"s", "--timeout", "10s",
-		"-s", script, "http://"+s.addr, "--", strconv.Itoa(k.tenants), strconv.Itoa(from))
+	cmd := exec.CommandContext(ctx, program("wrk"), "-t2", "-c", strconv.Itoa(b.conns), "-d", strconv.Itoa(int(long/time.Second))+"s", "--timeout", "10s",
+		"-s", script, "http://"+s.addr, "--", strconv.Itoa(k.tenants))
 	out, err := cmd.CombinedOutput()
 	mib := <-held
 	if err != nil {

@@ -194,6 +194,7 @@ type row struct {
 	kase   kase
 	system string
 	rounds []sample
+	half   float64 // p99 in milliseconds at half of what the bare proxy can do; 0: not measured
 }
 
 // measure takes the cases one after the other, and in each the systems in turn.
@@ -239,7 +240,7 @@ func (b *bench) measureCase(ctx context.Context, k kase) []row {
 			if ctx.Err() != nil {
 				return rows
 			}
-			got, err := b.load(ctx, servers[i], k, b.time, wrkThreads, 0)
+			got, err := b.load(ctx, servers[i], k, b.time)
 			if err == nil {
 				err = got.judge(k)
 			}
@@ -250,6 +251,7 @@ func (b *bench) measureCase(ctx context.Context, k kase) []row {
 			fmt.Fprintf(b.log, "%s/%s %d: %.0f requests/s, %.1f µs\n", k.name, rows[i].system, round+1, got.rate, got.cpu)
 		}
 	}
+	b.halfLoad(ctx, k, servers, rows)
 	return rows
 }
 
@@ -277,27 +279,28 @@ func (b *bench) ready(ctx context.Context, sys system, k kase) (*started, error)
 	return s, nil
 }
 
-// warm puts load on a system that does not count. What denies does so from the second
-// request of a tenant on, so it goes on until all have had their first: one thread of wrk
-// takes them in order, and the next begins where the requests under way may have been lost.
+// warm lets every tenant ask once, and all of them some thousand times. What denies does so from the
+// second request of a tenant on.
 func (b *bench) warm(ctx context.Context, s *started, k kase) error {
-	asked := 0
-	threads := wrkThreads
-	if k.deny {
-		threads = 1
+	_, err := b.ask(ctx, s, k, plan{n: max(k.tenants, 5000), long: time.Minute})
+	return err
+}
+
+// halfLoad asks the systems of a case for half of what the bare proxy can do, in turn, and
+// notes the latency: at saturation it says more of the load than of the gateway.
+func (b *bench) halfLoad(ctx context.Context, k kase, servers []*started, rows []row) {
+	bare := find(rows, k, baseline)
+	if !k.half || len(bare.rounds) == 0 {
+		return
 	}
-	for range 60 {
-		got, err := b.load(ctx, s, k, time.Second, threads, asked)
+	rate := bare.median(rateOf) / 2
+	for i := range servers {
+		times, err := b.ask(ctx, servers[i], k, plan{rate: rate, long: b.time})
 		if err != nil {
-			return err
+			b.fault(ctx, k, rows[i].system, err)
+			continue
 		}
-		asked += got.answers
-		if !k.deny {
-			return got.judge(k)
-		}
-		if asked = max(0, asked-b.conns); asked > k.tenants {
-			return nil
-		}
+		rows[i].half = float64(times[len(times)*99/100]) / 1e6
+		fmt.Fprintf(b.log, "%s/%s at %.0f requests/s: p99 %.2f ms\n", k.name, rows[i].system, rate, rows[i].half)
 	}
-	return errors.New("it is too slow to be asked by every tenant in a minute")
 }

@@ -2,11 +2,15 @@ package main
 
 import (
 	"bytes"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // TestMain lets the bench start the test's own program as a proxy in Go.
@@ -163,6 +167,36 @@ func TestReading(t *testing.T) {
 	}
 	if kib, err := pss("Rss:  9 kB\nPss:             4321 kB\nPss_Dirty: 1 kB\n"); err != nil || kib != 4321 {
 		t.Errorf("%v %v", kib, err)
+	}
+}
+
+// Requests are sent as planned, and a late answer counts from when its request was due.
+func TestAsk(t *testing.T) {
+	var asked atomic.Int64
+	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked.Add(1) == 1 {
+			<-time.After(200 * time.Millisecond)
+		}
+		if r.Header.Get("Gaia-Tenant") == "" {
+			t.Error("no tenant")
+		}
+	}))
+	defer slow.Close()
+	b, s, k := &bench{options: options{conns: 1}}, &started{addr: slow.Listener.Addr().String()}, kase{tenants: 10}
+	times, err := b.ask(t.Context(), s, k, plan{n: 25, long: time.Minute})
+	if err != nil || len(times) != 25 || asked.Load() != 25 {
+		t.Errorf("%d times, %d asked, %v", len(times), asked.Load(), err)
+	}
+	asked.Store(0)
+	times, err = b.ask(t.Context(), s, k, plan{n: 10, rate: 100, long: time.Minute})
+	if err != nil || len(times) != 10 || times[5] < 20*time.Millisecond { // those behind the first were due long before
+		t.Errorf("%v %v", times, err)
+	}
+	if _, err := b.ask(t.Context(), s, k, plan{n: 1 << 30, long: 100 * time.Millisecond}); err == nil {
+		t.Error("more than the time allows, and no error")
+	}
+	if _, err := b.ask(t.Context(), &started{addr: "127.0.0.1:1"}, k, plan{n: 1, long: time.Minute}); err == nil {
+		t.Error("nobody listens, and no error")
 	}
 }
 

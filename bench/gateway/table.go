@@ -22,11 +22,16 @@ func write(w io.Writer, o options, began time.Time, rows []row) {
 	fmt.Fprintf(w, "Measured %s, %d cores, load average %s; %d connections of wrk, %d x %v each in turn; %s %s/%s.\n",
 		began.UTC().Format(time.DateOnly), runtime.NumCPU(), loadAverage(), o.conns, o.rounds, o.time, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	fmt.Fprintf(w, "%s.\n\n", strings.Join(versions(o), ", "))
-	fmt.Fprintln(w, "| case | system | requests/s | CPU µs a request | of "+baseline+" | p50 ms | p99 ms | MiB |")
-	fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|")
+	fmt.Fprintln(w, "| case | system | requests/s | CPU µs a request | of "+baseline+" | p50 ms | p99 ms | p99 ms at half | MiB |")
+	fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|---|")
+	rows = slices.DeleteFunc(rows, func(r row) bool { return len(r.rounds) == 0 }) // it was interrupted
 	for _, r := range rows {
-		fmt.Fprintf(w, "| %s | %s | %.0f | %.1f | %s | %.2f | %.2f | %.1f |\n", r.kase.name, r.system, r.median(rateOf), r.median(cpuOf),
-			against(r, find(rows, r.kase, baseline)), r.median(p50Of), r.median(p99Of), r.median(mibOf))
+		half := ""
+		if r.half > 0 {
+			half = fmt.Sprintf("%.2f", r.half)
+		}
+		fmt.Fprintf(w, "| %s | %s | %.0f | %.1f | %s | %.2f | %.2f | %s | %.1f |\n", r.kase.name, r.system, r.median(rateOf), r.median(cpuOf),
+			against(r, find(rows, r.kase, baseline)), r.median(p50Of), r.median(p99Of), half, r.median(mibOf))
 	}
 	writeOver(w, rows)
 }
