@@ -99,8 +99,8 @@ beside: ## gaia's gateway beside nginx, HAProxy, Caddy and proxies in Go, as a M
 	@GO=$(GO) bench/gateway/run.sh
 
 .PHONY: bench-compare
-bench-compare: ## benchmarks of BASE=rev and of the tree in turn, REPEAT times, through benchstat
-	cd bench && GO=$(GO) BENCHSTAT=$(BENCHSTAT) BENCHTIME=$(BENCHTIME) ./compare.sh $(BASE) $(REPEAT)
+bench-compare: ## benchmarks of BASE=rev and of the tree in turn, REPEAT times, through benchstat; OF=./package for one
+	cd bench && GO=$(GO) BENCHSTAT=$(BENCHSTAT) BENCHTIME=$(BENCHTIME) ./compare.sh $(BASE) $(REPEAT) $(OF)
 
 .PHONY: bench-naive
 bench-naive: ## the naive form of each optimisation beside gaia's, REPEAT times, through benchstat

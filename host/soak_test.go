@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"sync"
@@ -42,9 +43,11 @@ func sampleNames() []string {
 	return []string{"goroutines", "heap MiB", "RSS MiB", "open files", "children", "temporary files"}
 }
 
-// sample looks at this process. The heap is what is alive after a collection.
+// sample looks at this process. The heap is what is alive after a collection; the second one
+// takes what pools hold.
 func sample(t *testing.T, temp string) []float64 {
 	t.Helper()
+	runtime.GC()
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
@@ -275,10 +278,33 @@ func (k *soaking) soak(t *testing.T, s *stress, ca, bad, temp string, long time.
 		case <-ctx.Done():
 		case <-tick.C:
 			rows = append(rows, append([]float64{time.Since(began).Hours()}, sample(t, temp)...))
+			switch len(rows) {
+			case int(long/soakEvery(long)) / 4:
+				writeHeap(t, "heap-early.prof")
+			case int(long/soakEvery(long)) - 1:
+				writeHeap(t, "heap-late.prof")
+			}
 		}
 	}
 	wg.Wait()
 	return rows
+}
+
+// writeHeap keeps what is alive: with -diff_base go tool pprof says of two who holds more.
+func writeHeap(t *testing.T, name string) {
+	t.Helper()
+	dir := os.Getenv("GAIA_SOAK_OUT")
+	if dir == "" {
+		return
+	}
+	f, err := os.Create(filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := pprof.Lookup("heap").WriteTo(f, 0); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // report fits the samples after the first quarter, in which pools fill and browsers

@@ -306,6 +306,28 @@ func stressLoads(s *stress) []load {
 	}
 }
 
+// lastWords is a log of which the end is kept: what an hour says is not to look like growth.
+type lastWords struct {
+	mu sync.Mutex
+	b  []byte
+}
+
+func (l *lastWords) Write(p []byte) (int, error) {
+	const most = 4000
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.b == nil {
+		l.b = make([]byte, 0, 4*most)
+	}
+	if len(l.b) > 2*most {
+		l.b = l.b[:copy(l.b, l.b[len(l.b)-most:])]
+	}
+	l.b = append(l.b, p...)
+	return len(p), nil
+}
+
+func (l *lastWords) String() string { l.mu.Lock(); defer l.mu.Unlock(); return string(l.b) }
+
 // start starts a host; stop ends it.
 func (s *stress) start(t *testing.T, ca, profiles string) (stop func()) {
 	t.Helper()
@@ -316,7 +338,7 @@ func (s *stress) start(t *testing.T, ca, profiles string) (stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := &syncBuffer{}
+	log := &lastWords{}
 	h, err := New(cfg, Options{Policies: s.policies, Version: "test", Log: slog.New(slog.NewTextHandler(log, nil)),
 		ReadConfig: func() (*config.Config, error) { return config.Load(config.Options{Set: set}) }})
 	if err != nil {
@@ -339,7 +361,7 @@ func (s *stress) start(t *testing.T, ca, profiles string) (stop func()) {
 			t.Errorf("stop: %v", err)
 		}
 		if t.Failed() {
-			t.Logf("log:\n%s", tail(log.String(), 4000))
+			t.Logf("log:\n%s", log)
 		}
 	}
 }
@@ -348,6 +370,12 @@ func (s *stress) start(t *testing.T, ca, profiles string) (stop func()) {
 func (s *stress) run(t *testing.T, ca, profiles string, loads []load) []result {
 	t.Helper()
 	defer s.start(t, ca, profiles)()
+	return s.put(t, loads)
+}
+
+// put puts all loads on the host at once. Each operation must come out right.
+func (s *stress) put(t *testing.T, loads []load) []result {
+	t.Helper()
 	results := make([]result, len(loads))
 	var wg sync.WaitGroup
 	began := time.Now()
