@@ -2,12 +2,14 @@ package gatewaytest
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"log"
 	"net"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,6 +18,8 @@ type origin struct {
 	f    *fixture
 	URL  string
 	addr string
+
+	narrow atomic.Bool // the kernel is to keep little of what its connections receive
 
 	mu   sync.Mutex
 	seen []*arrival // guarded by mu
@@ -37,6 +41,12 @@ func (f *fixture) origin(h http.HandlerFunc) *origin {
 	srv := &http.Server{
 		ReadHeaderTimeout: time.Minute,
 		ErrorLog:          log.New(io.Discard, "", 0),
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			if o.narrow.Load() {
+				_ = c.(*net.TCPConn).SetReadBuffer(64 << 10)
+			}
+			return ctx
+		},
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			a := &arrival{Request: r}
 			if h == nil {

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,25 +23,45 @@ func pressureBehaviours() []behaviour {
 	}
 }
 
-const (
-	largeSize = 32 << 20
-	// heldBack is how much of a body may be between a sender and a receiver
-	// that does not read: the kernel's buffers of two connections (up to 4 MiB
-	// and 6 MiB by default on Linux) and the little that a gateway may keep.
-	heldBack = 20 << 20
-)
+// heldBack is how much of a body may be between a sender and a receiver that does not
+// read: what the kernel may keep of two connections, one side of which the suite holds
+// small, and the little that a gateway may.
+func heldBack() int64 {
+	const little = 2 << 20
+	return 2*kernelBuffer("wmem", 4<<20) + kernelBuffer("rmem", 6<<20) + little
+}
+
+// kernelBuffer is the largest buffer of a TCP connection, usual where that is unknown.
+func kernelBuffer(kind string, usual int64) int64 {
+	b, err := os.ReadFile("/proc/sys/net/ipv4/tcp_" + kind)
+	if err != nil {
+		return usual
+	}
+	fields := strings.Fields(string(b)) // least, first, most
+	if len(fields) != 3 {
+		return usual
+	}
+	most, err := strconv.ParseInt(fields[2], 10, 64)
+	if err != nil {
+		return usual
+	}
+	return most
+}
+
+// largeSize is the size of a body that cannot be on its way as a whole.
+func largeSize() int64 { return heldBack() + 12<<20 }
 
 // stalls waits until the counter stands still, and fails if it went too far:
 // then the gateway keeps what the receiver has not taken.
 func (f *fixture) stalls(sent *atomic.Int64) {
 	f.Helper()
-	last, since := sent.Load(), time.Now()
+	last, since, most := sent.Load(), time.Now(), heldBack()
 	for deadline := time.Now().Add(f.patience); time.Since(since) < 150*time.Millisecond || last == 0; {
 		time.Sleep(5 * time.Millisecond)
 		if n := sent.Load(); n != last {
 			last, since = n, time.Now()
 		}
-		if last > heldBack {
+		if last > most {
 			f.Fatalf("%d bytes were taken from the sender though the receiver reads nothing", last)
 		}
 		if time.Now().After(deadline) {
@@ -63,6 +86,7 @@ func (c counted) Write(p []byte) (int, error) {
 // ahead without bound is found by how much it takes from the upstream.
 func checkLargeDownload(f *fixture) {
 	var sent atomic.Int64
+	largeSize := largeSize()
 	o := f.origin(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", fmt.Sprint(largeSize))
 		_, _ = io.CopyN(counted{w, &sent}, newPattern(), largeSize)
@@ -82,6 +106,7 @@ func checkLargeDownload(f *fixture) {
 
 func checkLargeUpload(f *fixture, chunked bool) {
 	var sent atomic.Int64
+	largeSize := largeSize()
 	read := make(chan struct{})
 	o := f.origin(func(w http.ResponseWriter, r *http.Request) {
 		<-read
@@ -89,6 +114,7 @@ func checkLargeUpload(f *fixture, chunked bool) {
 		n, err := io.Copy(h, r.Body)
 		_, _ = fmt.Fprintf(w, "%d %v %x", n, err, h.Sum(nil))
 	})
+	o.narrow.Store(true)
 	addr := f.front(o.URL)
 	w := f.dial(addr)
 	_ = w.SetWriteBuffer(64 << 10)
@@ -100,7 +126,7 @@ func checkLargeUpload(f *fixture, chunked bool) {
 			return
 		}
 		_, _ = io.WriteString(w, request(addr, "POST /up/", "Transfer-Encoding: chunked"))
-		for src, left := newPattern(), int64(largeSize); left > 0; left -= 64 << 10 {
+		for src, left := newPattern(), largeSize; left > 0; left -= 64 << 10 {
 			_, _ = io.WriteString(w, "10000\r\n")
 			if _, err := io.CopyN(out, src, 64<<10); err != nil {
 				return
