@@ -73,16 +73,15 @@ func (c *Call) idempotent() bool {
 	return len(c.Header["Idempotency-Key"]) > 0 || len(c.Header["X-Idempotency-Key"]) > 0
 }
 
-// target is the URL of the call at an upstream's URL.
-func (c *Call) target(up *url.URL) *url.URL {
-	t := &url.URL{Scheme: up.Scheme, Host: up.Host, Path: c.URL.Path, RawPath: c.URL.RawPath, RawQuery: c.URL.RawQuery, ForceQuery: c.URL.ForceQuery}
+// target makes t the URL of the call at an upstream's URL.
+func (c *Call) target(t, up *url.URL) {
+	*t = url.URL{Scheme: up.Scheme, Host: up.Host, Path: c.URL.Path, RawPath: c.URL.RawPath, RawQuery: c.URL.RawQuery, ForceQuery: c.URL.ForceQuery}
 	if base := up.EscapedPath(); base != "" && base != "/" {
 		t.Path, t.RawPath = joinPaths(up, c.URL)
 	}
 	if q := up.RawQuery; q != "" {
 		t.RawQuery = strings.TrimSuffix(q+"&"+c.URL.RawQuery, "&")
 	}
-	return t
 }
 
 // joinPaths puts one slash between two paths, decoded and as they were written.
@@ -124,7 +123,8 @@ func (c *Call) describe(r *policy.Request, asked bool) {
 	if asked {
 		t := c.URL
 		if up != nil {
-			t = c.target(up.Public) // the URL itself may hold secrets
+			t = &url.URL{}
+			c.target(t, up.Public) // the URL itself may hold secrets
 		}
 		r.Path = t.Path
 		r.URL = urlText(t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/url"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +31,7 @@ type exchange struct {
 	cancel context.CancelFunc
 	body   *replay // nil: none
 	out    h1.Request
+	to     url.URL // of the first attempt, where it is not the call's
 
 	stop   context.CancelFunc // of the attempt's timeout, nil none
 	sent   int64
@@ -55,7 +57,11 @@ func (x *exchange) send(c *Call) (*http.Response, error) {
 	}
 	to := c.URL
 	if up != nil {
-		to = c.target(up.URL)
+		to = &url.URL{} // an earlier attempt may still be looking at its own
+		if op.Req.Attempt == 1 {
+			to = &x.to
+		}
+		c.target(to, up.URL)
 	}
 	ctx := x.ctx
 	if d := op.Decision.Timeout; d > 0 {
@@ -88,9 +94,6 @@ func (x *exchange) headerFor(h http.Header, up *route.Upstream) http.Header {
 	set := x.op.Decision.Headers
 	plain := x.names != nil && len(h["Accept-Encoding"]) > 0
 	if len(set) == 0 && !plain && (up == nil || len(up.Headers) == 0) {
-		if h == nil {
-			return http.Header{}
-		}
 		return h
 	}
 	out := h.Clone()

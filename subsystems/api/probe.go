@@ -15,7 +15,8 @@ import (
 // returns an error where it does not answer with a status from 200 to 399. It is not
 // work: no policy is asked, nothing is counted or tried again. ctx bounds it.
 func (p *Pool) Probe(ctx context.Context, up *route.Upstream, path *url.URL) error {
-	target := (&Call{URL: path}).target(up.URL)
+	target := &url.URL{}
+	(&Call{URL: path}).target(target, up.URL)
 	header := http.Header{"User-Agent": {"gaia-health"}}
 	for _, f := range up.Headers {
 		header.Set(f.Name, f.Value)

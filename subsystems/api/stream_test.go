@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/textproto"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -226,7 +227,8 @@ func TestTargets(t *testing.T) {
 		{"https://h", "/x?", "https://h/x?"},
 	} {
 		c := &Call{URL: parse(t, tt.call)}
-		if got := c.target(parse(t, tt.base)); got.String() != tt.want || urlText(got) != tt.want {
+		got := &url.URL{}
+		if c.target(got, parse(t, tt.base)); got.String() != tt.want || urlText(got) != tt.want {
 			t.Errorf("%s + %s = %s, want %s", tt.base, tt.call, got, tt.want)
 		}
 	}

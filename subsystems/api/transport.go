@@ -74,8 +74,12 @@ func (t *transport) send(ctx context.Context, r *h1.Request) (*http.Response, er
 		ctx, over = traced(ctx, r.Got1xx)
 		defer over()
 	}
+	header := r.Header
+	if header == nil {
+		header = http.Header{}
+	}
 	return t.either.RoundTrip((&http.Request{
-		Method: r.Method, URL: r.URL, Header: r.Header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Method: r.Method, URL: r.URL, Header: header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Body: r.Body, ContentLength: r.ContentLength, Trailer: r.Trailer, GetBody: r.GetBody,
 	}).WithContext(ctx))
 }

@@ -58,7 +58,7 @@ func (r *Request) prepare() (hostKey, error) {
 	case r.Method == http.MethodConnect:
 		return hostKey{}, unsendable("CONNECT asks for a tunnel")
 	}
-	if _, ok := head.Name(r.Method); !ok {
+	if !head.Token(r.Method) {
 		return hostKey{}, unsendable("its method is not a token")
 	}
 	if r.Body == http.NoBody {

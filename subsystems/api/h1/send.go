@@ -139,9 +139,20 @@ func (s *sender) over() bool {
 	return s.state.Load() == sent
 }
 
+// sendBuffer lends a buffer.
+func (t *Transport) sendBuffer() *[]byte {
+	if b, ok := t.buffers.Get().(*[]byte); ok {
+		return b
+	}
+	b := make([]byte, sendBuffer)
+	return &b
+}
+
 // copy sends the body. It returns the error of reading it, or that of writing.
 func (s *sender) copy() (read, written error) {
-	buf := make([]byte, sendBuffer)
+	lent := s.conn.t.sendBuffer()
+	defer s.conn.t.buffers.Put(lent)
+	buf := *lent
 	if s.left < 0 {
 		return s.copyChunks(buf)
 	}

@@ -30,7 +30,8 @@ const defaultMaxHeader = 1 << 20
 // Transport sends requests on connections that it keeps. It is safe for concurrent
 // use. Close ends it; what is under way then ends by itself.
 type Transport struct {
-	c Config
+	c       Config
+	buffers sync.Pool // of *[]byte, to send bodies with
 
 	mu     sync.Mutex        // guards what follows, and the fields of conn that say so
 	hosts  map[hostKey]*host // those with a connection

@@ -165,8 +165,17 @@ func split(line string) (name, value string, err error) {
 	return "", "", ErrName
 }
 
-// Name returns the canonical form of a field's name, and whether it is a token, as names
-// of fields and methods have to be.
+// Token reports whether s is a token, as methods and names of fields have to be.
+func Token(s string) bool {
+	for i := range len(s) {
+		if kinds[s[i]] == notToken {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// Name returns the canonical form of a field's name, and whether it is a token.
 func Name(name string) (string, bool) {
 	canonical, first := true, true
 	for i := range len(name) {

@@ -112,12 +112,12 @@ func TestLengthIsOneNumber(t *testing.T) {
 
 func TestNamesAndValuesToSend(t *testing.T) {
 	for in, want := range map[string]string{"Host": "Host", "x-odd-name": "X-Odd-Name", "CONTENT-LENGTH": "Content-Length", "a_B": "A_b", strings.Repeat("a", 50): "A" + strings.Repeat("a", 49)} {
-		if got, ok := Name(in); got != want || !ok {
+		if got, ok := Name(in); got != want || !ok || !Token(in) {
 			t.Errorf("%q: %q, %v", in, got, ok)
 		}
 	}
 	for _, in := range []string{"", "a b", "a:", "a\x00", "\xc3\xa9", "a\r\n"} {
-		if _, ok := Name(in); ok {
+		if _, ok := Name(in); ok || Token(in) {
 			t.Errorf("%q is a name", in)
 		}
 	}
