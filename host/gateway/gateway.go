@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
+	"github.com/gaia-host/gaia/host/gateway/http1"
 	"github.com/gaia-host/gaia/subsystems/api"
 )
 
@@ -33,7 +33,7 @@ type Config struct {
 	// besides loopback, the listen address and the hosts of routes. Live.
 	AllowedHosts []string
 
-	MaxHeaderBytes    int           // of a request's head; 0 is net/http's 1 MiB
+	MaxHeaderBytes    int           // of a request's head; 0 is 1 MiB
 	ReadHeaderTimeout time.Duration // from a connection's first byte to the end of a head
 	IdleTimeout       time.Duration // of a connection between requests
 	MaxRequestBody    int64         // live: bytes
@@ -55,17 +55,13 @@ type Server struct {
 
 	listen   string
 	addr     atomic.Pointer[string]
-	http     *http.Server
+	http     *http1.Server
 	serving  sync.WaitGroup
-	active   inFlight
-	fresh    freshConns
-	tunnels  tunnels
 	named    namedHosts
 	memory   memory
 	flushers sync.Pool // of *flusher
 
 	configuring sync.Mutex
-	cancel      context.CancelFunc // of every request's context
 	stopping    sync.Once
 	stopErr     error
 }
@@ -86,7 +82,7 @@ func New(c Config) (*Server, error) {
 	if c.Pool == nil {
 		return nil, errors.New("gateway: a Config without a Pool")
 	}
-	s := &Server{pool: c.Pool, outer: c.ForwardProfile, log: c.Log, clock: c.Clock, listen: c.Listen, active: inFlight{idle: make(chan struct{})}}
+	s := &Server{pool: c.Pool, outer: c.ForwardProfile, log: c.Log, clock: c.Clock, listen: c.Listen}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -101,21 +97,9 @@ func New(c Config) (*Server, error) {
 		return nil, err
 	}
 	s.live.Store(set)
-	protocols := &http.Protocols{}
-	protocols.SetHTTP1(true)
-	base, cancel := context.WithCancel(context.Background())
-	s.cancel = cancel
-	s.http = &http.Server{
-		Handler:                      s,
-		Protocols:                    protocols,
-		MaxHeaderBytes:               c.MaxHeaderBytes,
-		ReadHeaderTimeout:            c.ReadHeaderTimeout,
-		IdleTimeout:                  c.IdleTimeout,
-		ErrorLog:                     slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
-		BaseContext:                  func(net.Listener) context.Context { return base },
-		ConnState:                    s.fresh.changed,
-		DisableGeneralOptionsHandler: true,
-	}
+	s.http = http1.New(http1.Config{
+		Handler: s, MaxHeaderBytes: c.MaxHeaderBytes, ReadHeaderTimeout: c.ReadHeaderTimeout, IdleTimeout: c.IdleTimeout, Log: s.log,
+	})
 	return s, nil
 }
 
@@ -152,7 +136,7 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	s.bound(l.Addr().String())
 	s.serving.Go(func() {
-		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.http.Serve(l); !errors.Is(err, http1.ErrClosed) {
 			s.log.Error("the gateway stopped serving", "error", err)
 		}
 	})
@@ -225,92 +209,11 @@ func (s *Server) stop(ctx context.Context) error {
 		ctx, cancel = context.WithTimeout(ctx, s.live.Load().drain)
 		defer cancel()
 	}
-	silent := time.AfterFunc(freshGrace, s.fresh.close)
-	defer silent.Stop()
 	err := s.http.Shutdown(ctx)
-	if err == nil {
-		err = s.drain(ctx) // hijacked connections are not the server's any more
-	}
-	s.cancel()
-	s.tunnels.cut()
 	if err != nil {
-		_ = s.http.Close() // what it says of connections is of no use now
 		err = fmt.Errorf("gateway: stop: requests were cut: %w", err)
 	}
-	<-s.active.ended()
+	s.http.Close()
 	s.serving.Wait()
 	return err
-}
-
-// drain waits until no request is being served, or ctx ends.
-func (s *Server) drain(ctx context.Context) error {
-	select {
-	case <-s.active.ended():
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// inFlight counts the requests being served. idle is made by New.
-type inFlight struct {
-	n    atomic.Int64 // count, and the bit last
-	idle chan struct{}
-	once sync.Once
-}
-
-// last marks that idle is to be closed when the count gets to 0.
-const last = int64(1) << 62
-
-func (f *inFlight) enter() { f.n.Add(1) }
-
-func (f *inFlight) leave() {
-	if f.n.Add(-1) == last {
-		f.once.Do(func() { close(f.idle) })
-	}
-}
-
-// ended returns a channel that is closed once the requests under way have ended.
-func (f *inFlight) ended() <-chan struct{} {
-	if f.n.Or(last)&^last == 0 {
-		f.once.Do(func() { close(f.idle) })
-	}
-	return f.idle
-}
-
-// freshGrace is how long a stopping server waits for the first byte of a connection
-// that was just opened. net/http alone would wait for 5 s.
-const freshGrace = 250 * time.Millisecond
-
-// freshConns are the connections that have sent nothing yet.
-type freshConns struct {
-	count atomic.Int64
-	mu    sync.Mutex
-	open  map[net.Conn]struct{} // guarded by mu
-}
-
-// changed is http.Server.ConnState.
-func (f *freshConns) changed(c net.Conn, state http.ConnState) {
-	if state != http.StateNew && f.count.Load() == 0 {
-		return
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if state == http.StateNew {
-		if f.open == nil {
-			f.open = map[net.Conn]struct{}{}
-		}
-		f.open[c] = struct{}{}
-	} else {
-		delete(f.open, c)
-	}
-	f.count.Store(int64(len(f.open)))
-}
-
-func (f *freshConns) close() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for c := range f.open {
-		_ = c.Close() // it sent nothing
-	}
 }

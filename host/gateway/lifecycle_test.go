@@ -175,9 +175,6 @@ func TestStopCuts(t *testing.T) {
 		}
 	})
 	within(t, time.Second, "every connection ends", ends.Wait)
-	if n := s.active.n.Load(); n != last {
-		t.Errorf("%d requests are still being served", n-last)
-	}
 }
 
 // TestSetConfigUnderLoad moves a route between two upstreams while requests run.

@@ -88,7 +88,7 @@ func (x *exchange) passAnswer(res *http.Response) {
 	if len(res.Trailer) != announced {
 		prefix = http.TrailerPrefix
 	}
-	x.w.(http.Flusher).Flush() // a short answer would get a length, and no trailer
+	x.w.Flush() // a short answer would get a length, and no trailer
 	for name, values := range res.Trailer {
 		header[prefix+name] = values
 	}
@@ -97,9 +97,6 @@ func (x *exchange) passAnswer(res *http.Response) {
 // passHead writes status and fields and returns how many trailer fields it announced.
 func (x *exchange) passHead(header http.Header, res *http.Response) int {
 	passFields(header, res.Header)
-	if _, ok := header["Content-Type"]; !ok {
-		header["Content-Type"] = nil // or net/http would guess one
-	}
 	if len(res.Trailer) > 0 {
 		names := make([]string, 0, len(res.Trailer))
 		for name := range res.Trailer {
@@ -133,7 +130,7 @@ func (x *exchange) passBody(res *http.Response) error {
 	f := x.s.flushers.Get().(*flusher)
 	lent := x.s.memory.get(copyBuffer)
 	f.mu.Lock()
-	f.out = x.w.(http.Flusher)
+	f.out = x.w
 	left := res.ContentLength
 	if isEventStream(res.Header) {
 		f.nowLocked()

@@ -6,15 +6,11 @@ import (
 	"net/textproto"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/host/gateway/http1"
 	"github.com/gaia-host/gaia/subsystems/api"
 )
-
-// lingering is how long the rest of a body is still taken in after an answer that
-// did not need it, so that the client reads the answer before the connection ends.
-const lingering = 500 * time.Millisecond
 
 // closeField is the value of Connection on the last answer of a connection.
 var closeField = []string{"close"}
@@ -24,8 +20,9 @@ var closeField = []string{"close"}
 type exchange struct {
 	s   *Server
 	set *settings
-	w   http.ResponseWriter
+	w   *http1.ResponseWriter
 	r   *http.Request
+	cut bool // there is no answer to send
 
 	call  api.Call
 	url   url.URL
@@ -33,24 +30,26 @@ type exchange struct {
 	body  *clientBody // nil: there is none
 }
 
-// ServeHTTP answers one request. It is the only entry from net/http.
+// ServeHTTP answers one request of the server in http1, whose ResponseWriter it needs.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.active.enter()
-	defer s.active.leave()
-	x := &exchange{s: s, set: s.live.Load(), w: w, r: r}
+	x := &exchange{s: s, set: s.live.Load(), w: w.(*http1.ResponseWriter), r: r}
 	if r.ContentLength != 0 {
-		// Or net/http would read what is left of the body before it lets an
-		// answer through, and no answer could come before the body's end.
 		x.body = newClientBody(r, &s.memory)
-		_ = w.(interface{ EnableFullDuplex() error }).EnableFullDuplex()
-		defer x.endBody()
+		defer x.body.end()
 	}
+	x.serve()
+	if x.cut {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func (x *exchange) serve() {
 	var p *problem
 	switch {
-	case r.Method == http.MethodConnect:
+	case x.r.Method == http.MethodConnect:
 		x.connect()
 		return
-	case strings.HasPrefix(r.RequestURI, "/"):
+	case strings.HasPrefix(x.r.RequestURI, "/"):
 		p = x.route()
 	default:
 		p = x.forward()
@@ -226,20 +225,7 @@ func (x *exchange) closeUnread(h http.Header) {
 // the connection can be used again.
 func (x *exchange) drainBody() {
 	if x.bodyState() == bodyOpen {
-		x.body.drain(x.setReadDeadline)
-	}
-}
-
-func (x *exchange) setReadDeadline(t time.Time) error {
-	return x.w.(interface{ SetReadDeadline(time.Time) error }).SetReadDeadline(t)
-}
-
-// endBody makes sure that nothing reads the body any more, and that net/http does
-// not wait long for the rest of it.
-func (x *exchange) endBody() {
-	x.body.end()
-	if x.bodyState() != bodyDone {
-		_ = x.setReadDeadline(time.Now().Add(lingering)) // fails where the connection was taken over
+		x.body.drain(x.w.SetReadDeadline)
 	}
 }
 

@@ -94,17 +94,14 @@ type tunnel struct {
 // directions have ended. It returns the bytes that came from the target and how it
 // ended, as one of policy's kinds of failure.
 func (x *exchange) run(t *tunnel, head func(*bufio.Writer)) (int64, string) {
-	client, buffered, err := x.w.(http.Hijacker).Hijack()
+	client, buffered, err := x.w.Hijack()
 	if err != nil {
 		_ = t.target.Close() // there is no connection to copy to
+		x.cut = true
 		return 0, policy.ErrorCanceled
 	}
 	t.client = client
 	defer t.cut()
-	if !x.s.tunnels.add(t) {
-		return 0, policy.ErrorCanceled
-	}
-	defer x.s.tunnels.remove(t)
 	head(buffered.Writer)
 	if buffered.Flush() != nil {
 		return 0, policy.ErrorCanceled
@@ -158,45 +155,6 @@ func (s *Server) pipe(t *tunnel, dst io.Writer, src io.Reader) (int64, error) {
 func (t *tunnel) cut() {
 	_ = t.client.Close() // both may be closed already
 	_ = t.target.Close()
-}
-
-// tunnels are those that are open, so that Stop can cut them.
-type tunnels struct {
-	mu     sync.Mutex
-	open   map[*tunnel]struct{} // guarded by mu
-	closed bool                 // guarded by mu
-}
-
-// add reports whether there may be another.
-func (ts *tunnels) add(t *tunnel) bool {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	if ts.closed {
-		return false
-	}
-	if ts.open == nil {
-		ts.open = map[*tunnel]struct{}{}
-	}
-	ts.open[t] = struct{}{}
-	return true
-}
-
-func (ts *tunnels) remove(t *tunnel) {
-	ts.mu.Lock()
-	delete(ts.open, t)
-	ts.mu.Unlock()
-}
-
-// cut ends all of them, and those that are added later.
-func (ts *tunnels) cut() {
-	ts.mu.Lock()
-	ts.closed = true
-	open := ts.open
-	ts.open = nil
-	ts.mu.Unlock()
-	for t := range open {
-		t.cut()
-	}
 }
 
 // namedHosts remembers which hosts were told of.
