@@ -58,7 +58,7 @@ func (b *body) Read(p []byte) (n int, err error) {
 	switch {
 	case err == nil:
 		return n, nil
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		b.c.watch.gate.Store(watchOpen) // before the end is known, and Hijack shuts it
 		b.ended.Store(true)
 	case !errors.Is(err, os.ErrDeadlineExceeded):
@@ -74,7 +74,7 @@ func (b *body) readLength(p []byte) (int, error) {
 	switch {
 	case b.left == 0:
 		return n, io.EOF
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return n, io.ErrUnexpectedEOF
 	}
 	return n, err
@@ -82,7 +82,7 @@ func (b *body) readLength(p []byte) (int, error) {
 
 func (b *body) readChunks(p []byte) (int, error) {
 	n, err := b.chunks.Read(p)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		if err = b.readTrailer(); err == nil {
 			err = io.EOF
 		}
