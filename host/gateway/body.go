@@ -148,7 +148,7 @@ func (b *clientBody) passTrailer() {
 	}
 }
 
-// watch has a short body read ahead if nobody asks for it soon: net/http notices
+// watch has a short body read ahead if nobody asks for it soon: the server notices
 // that a client has left only once the body was read. One that the upstream is to be
 // asked for first is left alone.
 func (b *clientBody) watch() {

@@ -5,8 +5,7 @@
 // The package routes, checks who may ask, rewrites what belongs to one hop only,
 // streams bodies both ways and renders the answers that gaia gives itself. It
 // decides nothing about pacing: policies, limits, retries and upstream connections
-// are subsystems/api's. net/http parses the wire; routing, checks and answers work
-// on plain values, so that the engine stays a choice.
+// are subsystems/api's. The server in http1 speaks to the clients.
 //
 // A caller steers its request with Gaia-Tenant, Gaia-Priority, Gaia-Cost and
 // Gaia-Timeout, which go no further. A denial is an application/problem+json body
