@@ -17,20 +17,20 @@ const (
 	loadTenants = 10_000 // tenants that take turns
 )
 
-// generate sends requests when told to: "ADDR N" on a line sends N of them to ADDR over
-// connections that stay open, and answers ok when the last is answered, or says what
-// went wrong.
+// generate sends requests when told to: "ADDR N STATUS" on a line sends N of them to
+// ADDR over connections that stay open, and answers ok when the last is answered with
+// that status, or says what went wrong.
 func generate(_ []string, in io.Reader, out io.Writer) error {
 	targets := map[string]*load{}
 	lines := bufio.NewScanner(in)
 	for lines.Scan() {
-		addr, count, _ := strings.Cut(lines.Text(), " ")
-		n, err := strconv.Atoi(count)
-		if err != nil {
-			return fmt.Errorf("read the number of requests: %w", err)
+		var addr string
+		var n, status int
+		if _, err := fmt.Sscan(lines.Text(), &addr, &n, &status); err != nil {
+			return fmt.Errorf("read what to send: %w", err)
 		}
 		if targets[addr] == nil {
-			targets[addr] = &load{addr: addr}
+			targets[addr] = &load{addr: addr, status: " " + strconv.Itoa(status)}
 		}
 		if err := targets[addr].send(n); err != nil {
 			fmt.Fprintln(out, strings.ReplaceAll(err.Error(), "\n", "; "))
@@ -43,8 +43,9 @@ func generate(_ []string, in io.Reader, out io.Writer) error {
 
 // load is the connections to one target.
 type load struct {
-	addr  string
-	conns []*loadConn
+	addr   string
+	status string // that answers must have, after a space
+	conns  []*loadConn
 }
 
 type loadConn struct {
@@ -72,7 +73,7 @@ func (l *load) send(n int) error {
 		}
 		wg.Go(func() {
 			for range share {
-				if faults[i] = c.ask(l.addr); faults[i] != nil {
+				if faults[i] = c.ask(l.addr, l.status); faults[i] != nil {
 					return
 				}
 			}
@@ -83,7 +84,7 @@ func (l *load) send(n int) error {
 }
 
 // ask sends one request and reads its answer.
-func (c *loadConn) ask(host string) error {
+func (c *loadConn) ask(host, want string) error {
 	c.tenant = (c.tenant + loadConns) % loadTenants
 	c.text = fmt.Appendf(c.text[:0], "GET /t/v1/items/12345?expand=true HTTP/1.1\r\nHost: %s\r\nUser-Agent: gate\r\nAccept: */*\r\nGaia-Tenant: tenant-%05d\r\n\r\n", host, c.tenant)
 	if _, err := c.c.Write(c.text); err != nil {
@@ -93,7 +94,7 @@ func (c *loadConn) ask(host string) error {
 	if err != nil {
 		return fmt.Errorf("receive: %w", err)
 	}
-	if !bytes.HasSuffix(status, []byte(" 200")) {
+	if !bytes.HasSuffix(status, []byte(want)) {
 		line, _ := c.r.ReadString('\n')
 		return fmt.Errorf("answered %q", line)
 	}
@@ -101,7 +102,7 @@ func (c *loadConn) ask(host string) error {
 	if err != nil {
 		return fmt.Errorf("receive the head: %w", err)
 	}
-	if length != answerSize {
+	if want == " 200" && length != answerSize {
 		return fmt.Errorf("answered with %d bytes, want %d", length, answerSize)
 	}
 	if _, err := c.r.Discard(length); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"runtime"
+	"strings"
 	"time"
 
 	"github.com/gaia-host/gaia/bench/internal/peer"
@@ -19,32 +22,82 @@ import (
 	"github.com/gaia-host/gaia/subsystems/api"
 )
 
+// denyKind begins the kinds of proxy that deny every request.
+const denyKind = "deny-"
+
 // serveProxy is a proxy under test: args are its kind and the addresses of the two
-// upstreams. Kinds are bare, and gaia with no policy or with one in Go, JavaScript or
-// Wasm.
+// upstreams. Kinds are bare, bare-native and deny-bare of net/http, and gaia with no
+// policy or with one in Go, JavaScript or Wasm. For each line that it reads it writes
+// how often it has allocated.
 func serveProxy(args []string, in io.Reader, out io.Writer) error {
 	if len(args) != 3 {
 		return fmt.Errorf("want KIND UPSTREAM UPSTREAM, got %q", args)
 	}
 	kind, upstreams := args[0], args[1:]
-	if kind == "bare" {
-		return serveBare(upstreams[0], in, out)
+	if strings.HasSuffix(kind, "bare") || kind == "bare-native" {
+		return serveBare(kind, upstreams, in, out)
 	}
 	return serveGaia(kind, upstreams, in, out)
 }
 
+// untilClosed tells the allocations so far for each line, until in ends.
+func untilClosed(in io.Reader, out io.Writer) error {
+	lines := bufio.NewScanner(in)
+	for lines.Scan() {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		fmt.Fprintln(out, m.Mallocs)
+	}
+	return lines.Err()
+}
+
 // serveBare is what the gateway is held against: httputil.ReverseProxy with what makes it
-// fast, and the prefix taken off as the route does.
-func serveBare(upstream string, in io.Reader, out io.Writer) error {
+// fast, and the prefix taken off as the route does; bare-native asks the native policy
+// first, and deny-bare denies natively.
+func serveBare(kind string, upstreams []string, in io.Reader, out io.Writer) error {
+	native, err := newTenants()
+	if err != nil {
+		return err
+	}
+	var h http.Handler
+	if kind == "bare" {
+		h = peer.ReverseProxy(upstreams[0], "/t")
+	} else {
+		h = native.limited(kind, peer.ReverseProxy(upstreams[0], "/t"), peer.ReverseProxy(upstreams[1], "/t"))
+	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	s := peer.Server(peer.ReverseProxy(upstream, "/t"))
+	s := peer.Server(h)
 	go func() { _ = s.Serve(l) }() // ends with the process
 	fmt.Fprintln(out, l.Addr())
-	_, err = io.Copy(io.Discard, in)
-	return errors.Join(err, s.Close())
+	return errors.Join(untilClosed(in, out), s.Close())
+}
+
+const tenantField = "Gaia-Tenant"
+
+// limited asks for a token of the tenant's before it sends to the tenant's upstream;
+// deny-bare asks for more than there can be.
+func (t *tenants) limited(kind string, upstreams ...http.Handler) http.Handler {
+	cost := int64(1)
+	if kind == "deny-bare" {
+		cost = 2e6
+	}
+	wall := time.Now()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		now := wall.UnixNano() + int64(time.Since(wall))
+		tenant := r.Header.Get(tenantField)
+		if t.perTenant.Take(now, tenant, cost, 0).OK {
+			delete(r.Header, tenantField)
+			upstreams[pickOf(tenant)].ServeHTTP(w, r)
+			return
+		}
+		h := w.Header()
+		h["Content-Type"], h["Retry-After"] = []string{"application/json"}, []string{"1"}
+		w.WriteHeader(http.StatusTooManyRequests)
+		_, _ = io.WriteString(w, `{"title":"denied","status":429}`)
+	})
 }
 
 // serveGaia is the gateway over the client pool, wired as the host wires them.
@@ -84,7 +137,7 @@ func serveGaia(kind string, upstreams []string, in io.Reader, out io.Writer) (er
 		return err
 	}
 	fmt.Fprintln(out, s.Addr())
-	_, err = io.Copy(io.Discard, in)
+	err = untilClosed(in, out)
 	stopping, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	return errors.Join(err, s.Stop(stopping), pool.Stop(stopping))
@@ -101,11 +154,11 @@ func putInForce(ctx context.Context, kind string, slot *policy.Slot) (io.Closer,
 		return engine, nil
 	case "native":
 		p, err = newTenants()
-	case "js":
-		p, err = readJS(ctx, s, "tenants")
+	case "js", denyKind + "js":
+		p, err = readJS(ctx, s, sourceOf(kind))
 		engine = p
-	case "wasm":
-		p, engine, err = openWasm(ctx, s.of("tenants"), "tenants")
+	case "wasm", denyKind + "wasm":
+		p, engine, err = openWasm(ctx, s.of(sourceOf(kind)), sourceOf(kind))
 	default:
 		err = fmt.Errorf("no kind %q", kind)
 	}
@@ -113,6 +166,14 @@ func putInForce(ctx context.Context, kind string, slot *policy.Slot) (io.Closer,
 		return nil, err
 	}
 	return engine, install(slot, s, p)
+}
+
+// sourceOf is the policy of a kind.
+func sourceOf(kind string) string {
+	if strings.HasPrefix(kind, denyKind) {
+		return "denied"
+	}
+	return "tenants"
 }
 
 // readJS opens a policy of the policies folder.
@@ -160,8 +221,15 @@ func (t *tenants) OnRequest(r *policy.Request, d *policy.Decision) error {
 		d.Action, d.Status, d.RetryAfter = policy.ActionDeny, http.StatusTooManyRequests, time.Second
 		return nil
 	}
-	names := [...]string{"a", "b"}
 	d.Action = policy.ActionRoute
-	d.Upstream = names[natives.Pick(r.Tenant, len(names), func(i int) string { return names[i] })]
+	d.Upstream = names[pickOf(r.Tenant)]
 	return nil
+}
+
+// names are those of the two upstreams.
+var names = [...]string{"a", "b"}
+
+// pickOf is a tenant's upstream.
+func pickOf(tenant string) int {
+	return natives.Pick(tenant, len(names), func(i int) string { return names[i] })
 }

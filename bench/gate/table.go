@@ -48,8 +48,13 @@ func rows() []row {
 		{"files/read-4k", 1.3, noAllocs, fileRead},
 		{"files/durable-write", 1.15, noAllocs, durableWrite},
 		{"files/stream-1m", 1.1, 5, fileStream},
-		{"gateway/plain", 1.05, noAllocs, gatewayRow("plain", "bare")},
-		{"gateway/wasm", 1.08, noAllocs, gatewayRow("wasm", "native")},
-		{"gateway/js", 1.15, noAllocs, gatewayRow("js", "native")},
+		{"gateway/plain", 0.4, noAllocs, gatewayRow("plain", "bare")},
+		{"gateway/native", 1.03, noAllocs, gatewayRow("native", "plain")},
+		{"gateway/wasm", 0.42, noAllocs, gatewayRow("wasm", "bare-native")},
+		{"gateway/js", 0.48, noAllocs, gatewayRow("js", "bare-native")},
+		{"gateway/deny-wasm", 0.65, noAllocs, gatewayRow("deny-wasm", "deny-bare")},
+		{"gateway/deny-js", 0.85, noAllocs, gatewayRow("deny-js", "deny-bare")},
+		{"gateway/allocs-wasm", 0.333, noAllocs, gatewayAllocs("wasm", "bare")},
+		{"gateway/allocs-js", 0.333, noAllocs, gatewayAllocs("js", "bare")},
 	}
 }

@@ -160,3 +160,46 @@ func TestRequestsAreUsedAgain(t *testing.T) {
 		t.Logf("released %v: %v allocations", release, allocs)
 	}
 }
+
+// TestWatchersHammer has requests that end as watchers begin, pipelined and not.
+func TestWatchersHammer(t *testing.T) {
+	addr := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		wait, _ := time.ParseDuration(r.Header.Get("X-Wait"))
+		select {
+		case <-time.After(wait):
+		case <-r.Context().Done():
+			t.Error("a client that waits is taken for one that has left")
+		}
+		body, _ := io.ReadAll(r.Body)
+		_, _ = w.Write(body)
+		w.(*ResponseWriter).Release()
+	})
+	over := make(chan struct{})
+	const clients = 30
+	for i := range clients {
+		c := dial(t, addr)
+		go func() {
+			defer func() { over <- struct{}{} }()
+			for n := range 30 {
+				wait := "X-Wait: " + (time.Duration((i*7+n*13)%80) * time.Millisecond).String() + "\r\n\r\n"
+				_, err := io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n"+wait+"ab"+"GET / HTTP/1.1\r\nHost: a\r\n"+wait)
+				for _, want := range []string{"ab", ""} {
+					var res *http.Response
+					if err == nil {
+						res, err = http.ReadResponse(c.br, nil)
+					}
+					if err != nil {
+						t.Errorf("client %d, request %d: %v", i, n, err)
+						return
+					}
+					if body, err := io.ReadAll(res.Body); err != nil || string(body) != want {
+						t.Errorf("client %d, request %d: %q %v", i, n, body, err)
+					}
+				}
+			}
+		}()
+	}
+	for range clients {
+		within(t, "a client is served", over)
+	}
+}
