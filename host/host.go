@@ -51,6 +51,8 @@ type Options struct {
 	// OnReload is told how each change of policies or configuration ended, on the
 	// goroutine that made it; nil: nobody.
 	OnReload func(ReloadEvent)
+
+	rehearse *rehearsing // nil: it serves
 }
 
 // Host is one running gaia. Methods are safe for concurrent use. Start and Stop
@@ -106,6 +108,9 @@ func New(cfg *config.Config, o Options) (*Host, error) {
 		o.Getenv = os.LookupEnv
 	}
 	h := &Host{o: o, log: o.Log, clock: newClock(), stop: make(chan time.Duration, 1)}
+	if o.rehearse != nil {
+		h.clock = o.rehearse.clock
+	}
 	h.cfg.Store(cfg)
 	if err := h.build(cfg); err != nil {
 		return nil, errors.Join(err, h.Stop(context.Background()))
@@ -129,9 +134,14 @@ func (h *Host) build(cfg *config.Config) error {
 	if h.wasm, err = wasm.NewEngine(wasm.EngineConfig{CacheDir: h.o.CacheDir, Log: h.log}); err != nil {
 		return fmt.Errorf("start the Wasm engine: %w", err)
 	}
-	h.fetch = NewRemote(h.o.CacheDir, h.log)
-	h.policies = generation.New(generation.Config{Slot: &h.slot, Natives: h.natives, Wasm: h.wasm, Remote: h.fetch, Clock: h.clock,
-		Getenv: h.o.Getenv, Log: h.log, OnFault: h.onFault})
+	g := generation.Config{Slot: &h.slot, Natives: h.natives, Wasm: h.wasm, Clock: h.clock, Getenv: h.o.Getenv, Log: h.log, OnFault: h.onFault}
+	if r := h.o.rehearse; r != nil {
+		g.Rand, g.Cover = r.random, r.cover
+	} else {
+		h.fetch = NewRemote(h.o.CacheDir, h.log)
+	}
+	g.Remote = h.fetch
+	h.policies = generation.New(g)
 	specs, err := h.specs(context.Background(), cfg)
 	if err != nil {
 		return &ConfigError{err}

@@ -23,6 +23,9 @@ type specs struct {
 // specs returns the policies to load, held to the lock file where there is one.
 func (h *Host) specs(ctx context.Context, cfg *config.Config) (specs, error) {
 	s, err := allSpecs(cfg, h.o.Policies)
+	if h.o.rehearse != nil {
+		s.rehearse(h.o.rehearse)
+	}
 	if err != nil || h.o.LockFile == "" {
 		return s, err
 	}

@@ -32,7 +32,12 @@ func (h *Host) apiConfig(cfg *config.Config) api.Config {
 	profile := api.Profile{CAFile: a.CAFile, InsecureSkipVerify: a.InsecureSkipVerify, DisableHTTP2: !a.HTTP2}
 	guarded := profile
 	guarded.Dialer = h.network.Within().Guarded()
+	var random func() float64
+	if h.o.rehearse != nil {
+		random = h.o.rehearse.random
+	}
 	return api.Config{
+		Random:    random,
 		Admission: apiAdmission(cfg), Slot: &h.slot, Clock: h.clock, Log: h.log.With("subsystem", policy.SubsystemAPI),
 		Profiles: map[string]api.Profile{"": profile, workProfile: guarded}, Dialer: h.network.Within(),
 		DialTimeout: a.DialTimeout.Std(), HeaderTimeout: a.HeaderTimeout.Std(), TotalTimeout: a.TotalTimeout.Std(),

@@ -18,6 +18,8 @@ import (
 	"github.com/gaia-host/gaia/extensions/policy"
 	"github.com/gaia-host/gaia/extensions/policytest"
 	"github.com/gaia-host/gaia/extensions/wasm"
+	"github.com/gaia-host/gaia/host"
+	"github.com/gaia-host/gaia/host/config"
 	"github.com/spf13/cobra"
 )
 
@@ -96,7 +98,7 @@ func runTests(ctx context.Context, e env, f *testFlags, args []string) error {
 	if f.coverage || f.threshold > 0 {
 		rig.cover = &js.Coverage{}
 	}
-	suite.Open, suite.Script = rig.open, openTestScript
+	suite.Open, suite.Whole, suite.Script = rig.open, rig.openWhole, openTestScript
 	report := &policytest.Report{}
 	built := map[string]bool{}
 	for _, file := range files {
@@ -184,6 +186,28 @@ func (r *testRig) open(ctx context.Context, use string, s policytest.Setup, tx *
 		return policytest.Opened{}, err
 	}
 	return policytest.Opened{Policy: p, Match: p.Match}, nil
+}
+
+// openWhole implements policytest.OpenWhole.
+func (r *testRig) openWhole(_ context.Context, file string, text []byte, s policytest.Setup, now int64) (policytest.Whole, error) {
+	o := config.Options{File: file}
+	for name, value := range s.Env {
+		o.Env = append(o.Env, name+"="+value)
+	}
+	if text != nil {
+		o.ReadFile = func(path string) ([]byte, error) {
+			if path == file {
+				return text, nil
+			}
+			return readBounded(path, maxInput)
+		}
+	}
+	cfg, err := config.Load(o)
+	if err != nil {
+		return nil, err
+	}
+	return host.NewRehearsal(cfg, host.RehearsalOptions{Start: now, CacheDir: cacheDir(), Budget: testBudget, Cover: r.cover,
+		Getenv: func(name string) (string, bool) { v, ok := s.Env[name]; return v, ok }})
 }
 
 // count puts the coverage into the report.

@@ -24,7 +24,8 @@ const (
 
 // caseFile is a test file in JSON.
 type caseFile struct {
-	Policy string `json:"policy"` // beside the file; "": that of the folder
+	Policy string          `json:"policy"` // beside the file; "": that of the folder
+	Config json.RawMessage `json:"config"` // of the gaia that calls are sent through
 	Setup
 	Cases []struct {
 		Name  string            `json:"name"`
@@ -41,6 +42,7 @@ type step struct {
 	OnResponse json.RawMessage `json:"onResponse"`
 	OnDone     json.RawMessage `json:"onDone"`
 	OnTick     json.RawMessage `json:"onTick"`
+	Send       json.RawMessage `json:"send"`
 	Advance    any             `json:"advance"`
 	Level      string          `json:"level"`
 	State      string          `json:"state"`
@@ -136,7 +138,7 @@ func (s *step) hook() (h policy.Hook, input json.RawMessage, ok bool) {
 
 func (s *step) check() error {
 	kinds := 0
-	for _, set := range []bool{s.OnRequest != nil, s.OnRoute != nil, s.OnResponse != nil, s.OnDone != nil, s.OnTick != nil,
+	for _, set := range []bool{s.OnRequest != nil, s.OnRoute != nil, s.OnResponse != nil, s.OnDone != nil, s.OnTick != nil, s.Send != nil,
 		s.Advance != nil, s.Level != "", s.State != "", s.Value != ""} {
 		if set {
 			kinds++
@@ -144,7 +146,7 @@ func (s *step) check() error {
 	}
 	switch {
 	case kinds != 1:
-		return errors.New("want one of onRequest, onRoute, onResponse, onDone, onTick, advance, level, state and value")
+		return errors.New("want one of onRequest, onRoute, onResponse, onDone, onTick, send, advance, level, state and value")
 	case s.Times < 0 || s.Times > maxTimes:
 		return fmt.Errorf("times: want 1 to %d", maxTimes)
 	case s.Want != nil && s.Error != "":
@@ -188,7 +190,7 @@ func (s *Suite) runJSON(ctx context.Context, path string) ([]Result, error) {
 			return results, err
 		}
 		results = append(results, s.measured(ctx, path, c.Name, Place{File: path}, func(ctx context.Context, r *Result) error {
-			w := newWorld(ctx, s.Open, path)
+			w := newWorld(ctx, s, path)
 			setup := f.Setup
 			if c.Params != nil {
 				setup.Params = c.Params
@@ -196,8 +198,15 @@ func (s *Suite) runJSON(ctx context.Context, path string) ([]Result, error) {
 			if c.Env != nil {
 				setup.Env = c.Env
 			}
-			if _, err := w.openTrial(f.Policy, setup); err != nil {
-				return errors.Join(err, w.close())
+			if f.Config != nil {
+				if _, err := w.openWholeOf(f.Config, setup); err != nil {
+					return errors.Join(err, w.close())
+				}
+			}
+			if f.Config == nil || f.Policy != "" {
+				if _, err := w.openTrial(f.Policy, setup); err != nil {
+					return errors.Join(err, w.close())
+				}
 			}
 			return errors.Join(w.steps(steps[i], r), w.close())
 		}))
@@ -224,6 +233,18 @@ func (w *world) steps(steps []located, r *Result) error {
 }
 
 func (w *world) do(s *step) (any, error) {
+	switch {
+	case s.Advance != nil:
+		by, err := policy.ParseDuration(s.Advance)
+		if err == nil {
+			err = w.advance(by)
+		}
+		return w.now / int64(time.Millisecond), err
+	case s.Send != nil:
+		return w.sendStep(s.Send)
+	case len(w.trials) == 0:
+		return nil, errors.New(`want "policy" in the file, to ask a hook or look at a limiter`)
+	}
 	t := w.trials[0]
 	if h, in, ok := s.hook(); ok {
 		if h == policy.HookRequest {
@@ -236,12 +257,6 @@ func (w *world) do(s *step) (any, error) {
 		return a, err
 	}
 	switch {
-	case s.Advance != nil:
-		by, err := policy.ParseDuration(s.Advance)
-		if err == nil {
-			err = w.advance(by)
-		}
-		return w.now / int64(time.Millisecond), err
 	case s.Level != "":
 		cost := int64(1)
 		if s.Cost != nil {
@@ -252,6 +267,18 @@ func (w *world) do(s *step) (any, error) {
 		return w.stateOf(t, s.State), nil
 	}
 	return t.value(s.Value), nil
+}
+
+// sendStep sends a call and waits for its end.
+func (w *world) sendStep(data []byte) (any, error) {
+	if len(w.wholes) == 0 {
+		return nil, errors.New(`want "config" in the file, to send a call`)
+	}
+	id, err := w.send(w.wholes[0], data)
+	if err != nil {
+		return nil, err
+	}
+	return w.end(w.wholes[0], id)
 }
 
 // held compares what came of a step with what it wants, and reports whether it was that.

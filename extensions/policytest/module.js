@@ -40,6 +40,28 @@ export function policy(file, options = {}) {
   });
 }
 
+const ended = (a) => ({
+  ...answer(a), error: a.error, took: a.took, attempts: a.attempts, upstreams: a.upstreams ?? [], by: a.by, policy: a.policy, faults: a.explain?.faults ?? [],
+});
+
+export function gaia(config, options = {}) {
+  const id = host("gaia", { ...options, config });
+  return Object.freeze({
+    send: ({ route, ...req } = {}, answers = []) => {
+      const call = host("send", { gaia: id, input: { route, request: request(req), answers: [answers].flat().map(known) } });
+      return Object.freeze({
+        end: () => ended(host("end", { gaia: id, call })),
+        ended: () => {
+          const e = host("ended", { gaia: id, call });
+          return e && ended(e);
+        },
+      });
+    },
+    level: (limiter, key = "", cost = 1) => host("levelOf", { gaia: id, limiter, key, cost }),
+    state: (policy, key) => host("stateOf", { gaia: id, name: policy, key }),
+  });
+}
+
 const show = (v) => {
   if (typeof v === "function") return "a function";
   if (v instanceof RegExp || v instanceof Error || v === undefined || Object.is(v, -0) || typeof v === "number") return String(v);

@@ -47,6 +47,9 @@ type scriptOp struct {
 	Key     string          `json:"key"`
 	Cost    int64           `json:"cost"`
 	Name    string          `json:"name"`
+	Config  json.RawMessage `json:"config"`
+	Gaia    int             `json:"gaia"`
+	Call    int             `json:"call"`
 
 	OK       bool            `json:"ok"`
 	Want     string          `json:"want"`
@@ -113,6 +116,14 @@ func (s *scriptRun) inCase(op string, o *scriptOp, at func() Place) ([]byte, err
 	case "check":
 		s.check(o, at)
 		return nil, nil
+	case "gaia":
+		n, err := w.openWholeOf(o.Config, o.Setup)
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(n)
+	case "send", "end", "ended", "levelOf", "stateOf":
+		return s.inWhole(op, o)
 	}
 	t, err := w.trial(o.Policy)
 	if err != nil {
@@ -131,6 +142,36 @@ func (s *scriptRun) inCase(op string, o *scriptOp, at func() Place) ([]byte, err
 		v = t.value(o.Name)
 	default:
 		return nil, fmt.Errorf("there is no %q", op)
+	}
+	if err != nil || v == nil {
+		return nil, err
+	}
+	return json.Marshal(v)
+}
+
+// inWhole answers what a case asks of all of gaia.
+func (s *scriptRun) inWhole(op string, o *scriptOp) ([]byte, error) {
+	w := s.world
+	g, err := w.wholeOf(o.Gaia)
+	if err != nil {
+		return nil, err
+	}
+	var v any
+	switch op {
+	case "send":
+		v, err = w.send(g, o.Input)
+	case "end":
+		v, err = w.end(g, o.Call)
+	case "ended":
+		e, ok := g.Ended(o.Call)
+		if !ok {
+			return nil, nil
+		}
+		v = e
+	case "levelOf":
+		v, err = levelOf(g.Natives(), "", o.Limiter, w.now, o.Key, o.Cost)
+	case "stateOf":
+		v = stateIn(g.Natives(), o.Name, w.now, o.Key)
 	}
 	if err != nil || v == nil {
 		return nil, err

@@ -92,6 +92,7 @@ type Host func(op string, value []byte, at func() Place) ([]byte, error)
 type Suite struct {
 	Open    OpenPolicy
 	Script  func(ctx context.Context, path string, host Host, clock func() int64) (Script, error)
+	Whole   OpenWhole      // nil: cases cannot have one
 	Run     *regexp.Regexp // cases whose name it matches; nil: all
 	Timeout time.Duration  // of one case; 0 is DefaultTimeout
 	Clock   func() time.Time
@@ -188,7 +189,7 @@ func (s *Suite) RunFile(ctx context.Context, path string) ([]Result, error) {
 			return results, err
 		}
 		results = append(results, s.measured(ctx, path, c.Name, c.At, func(ctx context.Context, r *Result) error {
-			run.world, run.result = newWorld(ctx, s.Open, path), r
+			run.world, run.result = newWorld(ctx, s, path), r
 			err := script.Run(i, s.timeout())
 			return errors.Join(err, run.end())
 		}))

@@ -49,6 +49,8 @@ type world struct {
 	own    func() (string, error)
 	now    int64
 	trials []*trial
+	whole  OpenWhole
+	wholes []Whole
 }
 
 // trial is one policy under test. Its hooks are asked live, not dry.
@@ -58,8 +60,8 @@ type trial struct {
 	attempts map[string]*ledger // that started and did not end, by the text of the request
 }
 
-func newWorld(ctx context.Context, open OpenPolicy, file string) *world {
-	return &world{ctx: ctx, open: open, dir: filepath.Dir(file), now: caseStart, own: func() (string, error) { return PolicyOf(file) }}
+func newWorld(ctx context.Context, s *Suite, file string) *world {
+	return &world{ctx: ctx, open: s.Open, whole: s.Whole, dir: filepath.Dir(file), now: caseStart, own: func() (string, error) { return PolicyOf(file) }}
 }
 
 // close closes the policies.
@@ -67,6 +69,9 @@ func (w *world) close() error {
 	var errs []error
 	for _, t := range w.trials {
 		errs = append(errs, t.Close())
+	}
+	for _, g := range w.wholes {
+		errs = append(errs, g.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -127,6 +132,11 @@ func (w *world) advance(by time.Duration) error {
 			if err := t.tick(next); err != nil {
 				return err
 			}
+		}
+	}
+	for _, g := range w.wholes {
+		if err := g.Advance(w.ctx, until); err != nil {
+			return err
 		}
 	}
 	w.now = until
@@ -229,30 +239,37 @@ type SeenLevel struct {
 
 // level looks at a limiter without taking: whether cost units could go, and what is left now.
 func (w *world) level(t *trial, name, key string, cost int64) (*SeenLevel, error) {
-	scoped := t.Name() + "/" + name
+	return levelOf(t.host, t.Name()+"/", name, w.now, key, cost)
+}
+
+// levelOf finds a limiter by its name, which own stands before unless it is shared.
+func levelOf(h *natives.Host, own, name string, now int64, key string, cost int64) (*SeenLevel, error) {
+	scoped := own + name
 	if strings.HasPrefix(name, natives.SharedPrefix) {
 		scoped = name
 	}
 	var names []string
-	for _, l := range t.host.Limiters() {
+	for _, l := range h.Limiters() {
 		if l.Name() == scoped {
-			r := l.Limit().Peek(w.now, key, cost)
-			left := l.Limit().Peek(w.now, key, 0).Remaining // r tells what would be left after the take
+			r := l.Limit().Peek(now, key, cost)
+			left := l.Limit().Peek(now, key, 0).Remaining // r tells what would be left after the take
 			return &SeenLevel{OK: r.OK, Limit: r.Limit, Remaining: left, RetryAfter: ms(r.Wait), Reset: ms(r.Reset)}, nil
 		}
-		names = append(names, strings.TrimPrefix(l.Name(), t.Name()+"/"))
+		names = append(names, strings.TrimPrefix(l.Name(), own))
 	}
 	sort.Strings(names)
 	return nil, fmt.Errorf("there is no limiter %q (there are: %s)", name, strings.Join(names, ", "))
 }
 
 // stateOf is what a key of the policy's state holds, nil where there is nothing.
-func (w *world) stateOf(t *trial, key string) any {
-	store, plain := t.Name(), key
+func (w *world) stateOf(t *trial, key string) any { return stateIn(t.host, t.Name(), w.now, key) }
+
+func stateIn(h *natives.Host, own string, now int64, key string) any {
+	store, plain := own, key
 	if rest, ok := strings.CutPrefix(key, natives.SharedPrefix); ok {
 		store, plain = "shared", rest
 	}
-	v, _ := t.host.State(store).Get(w.now, plain)
+	v, _ := h.State(store).Get(now, plain)
 	switch v.Kind {
 	case state.KindNumber:
 		return v.Num

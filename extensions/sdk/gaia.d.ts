@@ -536,6 +536,45 @@ declare module "gaia/test" {
   export function policy(file: string, setup?: Setup): PolicyUnderTest;
   export function policy(setup?: Setup): PolicyUnderTest;
 
+  /** How a call through all of gaia ended. `wait` is of all its waits, `status` of the denial or of the last answer. */
+  export interface Ended extends Outcome {
+    /** Of the last attempt: "timeout", "reset", ... */
+    readonly error: string | undefined;
+    /** Milliseconds from its beginning to its end. */
+    readonly took: number;
+    /** That were sent. */
+    readonly attempts: number;
+    /** Of the attempts, where the route has several. */
+    readonly upstreams: readonly string[];
+    /** What denied it: "policy", "limit", "queue", "breaker", "max_wait", "deadline". */
+    readonly by: string | undefined;
+    /** The policy that decided. */
+    readonly policy: string | undefined;
+    /** Of policies that failed: on_failure answered. */
+    readonly faults: readonly string[];
+  }
+
+  /** All of gaia: policies, limits, waits and retries of a configuration, as production has them, in the time of the case. */
+  export interface GaiaUnderTest {
+    /**
+     * Begins a call now. Its attempts get the answers in turn, the last one all after it (a 200 where there are none); `duration`
+     * is the time to its headers.
+     */
+    send(req?: RequestInit & { route?: string }, answers?: ResponseInit | readonly ResponseInit[]): {
+      /** Moves the clock until the call has ended. */
+      end(): Ended;
+      /** How it ended, undefined while it has not. */
+      ended(): Ended | undefined;
+    };
+    /** The level of "POLICY/LIMITER" or "shared/LIMITER". */
+    level(limiter: string, key?: string, cost?: number): ReturnType<PolicyUnderTest["level"]>;
+    /** What the state of a policy holds under a key. */
+    state(policy: string, key: string): any;
+  }
+
+  /** Makes a gaia for this case, of a file beside the test, of an object, or of gaia.yaml; without one, of the policy alone. */
+  export function gaia(config?: string | Record<string, unknown>, setup?: Setup): GaiaUnderTest;
+
   /** Moves the clock of the case; onTick runs at every second it passes. Gives the new time. */
   export function advance(time: Duration): number;
   /** Milliseconds since 1970; a case begins on a Saturday at midnight. */

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gaia-host/gaia/extensions/bundle"
 	"github.com/gaia-host/gaia/extensions/bundle/remote"
+	"github.com/gaia-host/gaia/extensions/js"
 	"github.com/gaia-host/gaia/extensions/natives"
 	"github.com/gaia-host/gaia/extensions/policy"
 	"github.com/gaia-host/gaia/extensions/wasm"
@@ -37,6 +38,7 @@ type Config struct {
 	Log     *slog.Logger
 	OnFault func(*policy.Fault) // told of every fault; nil: nobody
 	Rand    func() float64      // Math.random of guests; nil: truly random
+	Cover   *js.Coverage        // see bundle.Config
 }
 
 // Manager puts sets of policies in force. It is safe for concurrent use; one change
@@ -118,7 +120,7 @@ func Same(p *bundle.Policy, was Spec, q *bundle.Policy, is Spec) bool {
 
 func (m *Manager) open(ctx context.Context, specs []Spec) (*set, error) {
 	tx := m.c.Natives.Begin(m.c.Clock())
-	return open(ctx, specs, tx, bundle.Config{Wasm: m.c.Wasm, Remote: m.c.Remote, Stale: m.first(), Tx: tx, Getenv: m.c.Getenv, Log: m.c.Log, Rand: m.c.Rand})
+	return open(ctx, specs, tx, bundle.Config{Wasm: m.c.Wasm, Remote: m.c.Remote, Stale: m.first(), Tx: tx, Getenv: m.c.Getenv, Log: m.c.Log, Rand: m.c.Rand, Cover: m.c.Cover})
 }
 
 func (m *Manager) load(ctx context.Context, specs []Spec, force bool) (Outcome, error) {

@@ -1,4 +1,4 @@
-import { advance, expect, now, policy, test, type RequestInit } from "gaia/test";
+import { advance, expect, gaia, now, policy, test, type RequestInit } from "gaia/test";
 
 test("all words", () => {
   const p = policy("./policy.js", { params: { rpm: 60 }, env: { TOKEN: "t" } });
@@ -17,3 +17,12 @@ test("all words", () => {
   expect(p.onRequest().ledger).toMatch([{ ok: true }]);
 });
 test.skip("later");
+
+test("through all of gaia", () => {
+  const g = gaia({ policies: { p: { use: "p.js" } } }, { env: { REGION: "eu" } });
+  const e = g.send({ host: "a", route: "r" }, [{ status: 429, retryAfter: "1s" }, {}]).end();
+  expect(e).toWait("1s");
+  expect(e.attempts + e.upstreams.length + g.level("p/l", "a").remaining).toBe(2);
+  expect(gaia().send().ended()?.by).toBe(undefined);
+  expect(g.state("p", "n")).toEqual(e.faults);
+});
