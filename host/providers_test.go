@@ -37,8 +37,7 @@ type against struct {
 
 // scenarios: where the provider says what remains and until when, and nobody else spends
 // of it, under 1 in 1000 and at least 97 of 100; where it says only Retry-After, under 1
-// in 100 and at least 90; with neighbours, under 5 in 100. Of tokens 66 of 100
-// were seen so far: what a settled estimate gives back is partly lost to time.
+// in 100 and at least 90; with neighbours, under 5 in 100.
 func scenarios() []against {
 	rpm := fmt.Sprintf("rpm=%d", 60*providerRate)
 	return []against{

@@ -130,7 +130,8 @@ type Limiter interface {
 	GiveBack(now int64, key string, cost, taken int64)
 	// Release says that a started action ended: it is no longer in flight.
 	Release(now int64, key string, cost int64)
-	// Settle replaces the estimate taken at taken by the true cost.
+	// Settle replaces the estimate taken at taken by the true cost. Of kinds that
+	// Reserve, taken is here and in GiveBack when the wait of that take ended.
 	Settle(now int64, key string, estimate, actual, taken int64)
 	// Learn takes in what an upstream's answer said. It only ever holds back.
 	Learn(now int64, key string, f Feedback)

@@ -394,13 +394,6 @@ func TestTakeAllGivesBackExactly(t *testing.T) {
 	}
 }
 
-func boolInt(b bool) int64 {
-	if b {
-		return 1
-	}
-	return 0
-}
-
 // shadowRelease brings what is in flight in both to the same number.
 func shadowRelease(parts, shadow []Part, now int64) {
 	for j := range parts {

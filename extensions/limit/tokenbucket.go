@@ -8,20 +8,33 @@ import (
 
 // tokenBucket is a Bucket for each key.
 type tokenBucket struct {
-	keys   table
-	pauses pauses
-	conf   atomic.Pointer[bucketConf]
-	setMu  sync.Mutex   // one Set at a time
-	parent *tokenBucket // of a fork: where a key's first level comes from
+	keys    table
+	pauses  pauses
+	refunds refunds
+	conf    atomic.Pointer[bucketConf]
+	setMu   sync.Mutex   // one Set at a time
+	parent  *tokenBucket // of a fork: where a key's first level comes from
 }
 
 type bucketConf struct {
 	p    Params
 	rate Rate
-	// before is the rate that this one replaced, until is when it did: what was
-	// taken earlier is given back at no more than it cost.
-	before *Rate
-	until  atomic.Int64 // 0: no take under this rate yet
+	// before is the fastest rate that was in force before this one, until is when
+	// this one began: what was taken earlier is given back at no more than it cost.
+	// Who had reserved leaves by the time reserved.
+	before          *Rate
+	until, reserved atomic.Int64 // until of 0: no take under this rate yet
+}
+
+// worth is the time that cost units are worth that left at that time.
+func (c *bucketConf) worth(cost, left int64) int64 {
+	w := c.rate.worth(cost)
+	if c.before != nil {
+		if until := c.until.Load(); until == 0 || left < max(until, c.reserved.Load()) {
+			w = min(w, c.before.worth(cost))
+		}
+	}
+	return w
 }
 
 func newTokenBucket(p Params, parent *tokenBucket) (*tokenBucket, error) {
@@ -52,13 +65,20 @@ func (l *tokenBucket) Set(p Params) error {
 	defer l.setMu.Unlock()
 	old := l.conf.Load()
 	next := &bucketConf{p: p, rate: r}
-	if old.rate != r {
+	if next.before = old.before; old.rate != r && (old.before == nil || old.rate.unit < old.before.unit) {
 		next.before = &old.rate
 	}
 	l.conf.Store(next)
 	l.keys.max.Store(int64(p.MaxKeys))
 	if r.full < old.rate.full {
 		l.keys.markAll()
+	}
+	if old.rate != r {
+		l.keys.all(func(_ string, word int64) bool {
+			next.reserved.Store(max(next.reserved.Load(), word&tatMask))
+			return true
+		})
+		l.refunds.allStale()
 	}
 	return nil
 }
@@ -74,7 +94,8 @@ func (l *tokenBucket) Take(now int64, key string, cost int64, maxWait time.Durat
 	}
 	b := l.keys.find(key)
 	if b != nil && l.pauses.keys.Load() == nil { // the usual case
-		if b.takeTo(&res, now, &c.rate, cost, maxWait); res.Limit != 0 { // 0: gone
+		// 0: gone. Who may wait reserves in takeSlow.
+		if b.takeTo(&res, now, &c.rate, cost, 0); res.Limit != 0 && (res.OK || res.Wait > maxWait && l.refunds.spares.Load() == 0) {
 			return res
 		}
 	}
@@ -97,7 +118,7 @@ func (l *tokenBucket) takeSlow(now int64, key string, cost int64, maxWait time.D
 			}
 			b, left = &l.keys.overflow, max(left, l.pauses.overflowLeft(now))
 		}
-		if res, ok := b.takeAfter(left, now, &c.rate, cost, maxWait); ok {
+		if res, ok := l.takeAfter(b, left, now, key, c, cost, maxWait); ok {
 			return res
 		}
 		b = l.first(now, key) // in the place of one evicted or moved just now
@@ -206,27 +227,14 @@ func (l *tokenBucket) Peek(now int64, key string, cost int64) Result {
 	var b Bucket
 	b.word.Store(c.rate.copyOf(w, now))
 	res, _ := b.takeAfter(left, now, &c.rate, cost, c.p.MaxWait)
+	if res.Wait > 0 && left == 0 && l.spare(now, key, &c.rate, cost) {
+		res.OK, res.Wait = true, 0
+	}
 	return res
 }
 
 func (l *tokenBucket) GiveBack(now int64, key string, cost, taken int64) {
-	// A level that is gone was full again. Keys that shared the overflow level
-	// get nothing back: time refills it.
-	if cost <= 0 {
-		return
-	}
-	c := l.conf.Load()
-	worth := c.rate.worth(cost)
-	if c.before != nil {
-		if until := c.until.Load(); until == 0 || taken < until {
-			worth = min(worth, c.before.worth(cost))
-		}
-	}
-	for b := l.keys.live(key); b != nil; b = l.keys.live(key) {
-		if b.giveBack(worth - max(now-taken, 0)) {
-			return
-		}
-	}
+	l.giveBack(now, key, cost, cost, taken)
 }
 
 // Release has nothing to do: a rate does not count what is in flight.
@@ -235,7 +243,7 @@ func (l *tokenBucket) Release(int64, string, int64) {}
 func (l *tokenBucket) Settle(now int64, key string, estimate, actual, taken int64) {
 	estimate, actual, now = max(estimate, 0), max(actual, 0), max(now, 0)
 	if actual <= estimate {
-		l.GiveBack(now, key, estimate-actual, taken)
+		l.giveBack(now, key, estimate-actual, estimate, taken)
 		return
 	}
 	c := l.conf.Load()
@@ -263,7 +271,22 @@ func (l *tokenBucket) touch(now int64, key string) *Bucket {
 
 // forward moves the key's TAT to t, never back. A key without a place is let be.
 func (l *tokenBucket) forward(now int64, key string, t int64) {
-	for b := l.touch(now, key); b != nil && !b.forward(t); b = l.touch(now, key) {
+	s := l.refunds.stripe(l.keys.hash(key))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for b := l.touch(now, key); b != nil; b = l.touch(now, key) {
+		before := b.word.Load() & tatMask
+		if before >= t {
+			return
+		}
+		if b.forward(t) {
+			if h := l.refunds.beginLocked(s, now, key, max(before, now), &l.conf.Load().rate); h != nil {
+				had := h.spare > 0
+				h.floor, h.spare = max(h.floor, t), 0
+				l.refunds.countLocked(h, had)
+			}
+			return
+		}
 	}
 }
 
@@ -289,6 +312,7 @@ func (l *tokenBucket) Pause(now int64, key string, d time.Duration) {
 		l.touch(now, key)
 	}
 	l.pauses.set(now, key, boundPause(now, d), l.conf.Load().p.MaxKeys)
+	l.refunds.stale(l.keys.hash(key), key) // who reserved for its end leaves after who comes now
 }
 
 func (l *tokenBucket) Reset(key string) {
@@ -298,6 +322,7 @@ func (l *tokenBucket) Reset(key string) {
 	} else {
 		l.keys.forget(key)
 	}
+	l.refunds.forget(l.keys.hash(key), key)
 	l.pauses.forget(key)
 }
 

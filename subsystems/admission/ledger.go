@@ -26,7 +26,7 @@ func (l *Ledger) Settle(now int64, limiter, key string, actual int64) bool {
 		e := &(*l)[i]
 		if e.OK && e.Limiter == limiter && e.Key == key {
 			if e.From != nil {
-				e.From.Settle(now, key, e.Cost, actual, e.Taken)
+				e.From.Settle(now, key, e.Cost, actual, reservedAt(e))
 			}
 			e.Cost = actual
 			return true
@@ -56,9 +56,8 @@ func (l Ledger) Release(now int64) {
 	}
 }
 
-// reservedAt is the moment from which time gives back what e took. A bucket that
-// made it wait was empty until the wait's end, so all of it is still owed; counted
-// from the take, a queue of callers that leave together would give back nothing.
+// reservedAt is the moment for which e's units were taken: of a limiter that reserves,
+// when the wait is over.
 func reservedAt(e *policy.Entry) int64 {
 	if l, ok := e.From.(interface{ Kind() limit.Kind }); ok && l.Kind().Reserves() {
 		return e.Taken + int64(e.Wait)
