@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"container/heap"
 	"container/list"
 	"math"
 	"strconv"
@@ -12,11 +13,12 @@ import (
 // fair shares one rate among the keys that ask for it, by weight: deficit round
 // robin with the quantum given as time passes. Each key that asked within the
 // last Per is active and earns its share of the rate; it may save up its share of
-// Burst. What a key does not use goes to the others once it falls silent, or has
-// saved all it may. All together never go beyond Rate and Burst.
+// Burst. What a key has no room to save goes to the others at once, by their
+// weights, so that no share of the rate is left unused while somebody asks for more.
+// All together never go beyond Rate and Burst.
 //
-// Two keys that keep asking differ, in units over weight, by no more than what
-// each may save up and one request of each.
+// Two keys that keep asking for more than their share differ, in units over weight, by
+// no more than what each may save up and one request of each.
 type fair struct {
 	pauses pauses
 	parent *fair // of a fork: copied at its first touch
@@ -27,20 +29,14 @@ type fair struct {
 	weights map[string]float64
 	copied  bool
 	total   Bucket
+	trail   *trail                   // of total; nil: nothing was given back yet
 	keys    map[string]*list.Element // of *share
 	active  list.List                // the one that asked last at the back
 	weight  float64                  // of the active ones
-	virtual float64                  // units that a weight of 1 has earned since the start
-	last    int64                    // when virtual was brought up to date
-}
-
-// share is one active key.
-type share struct {
-	key    string
-	weight float64
-	credit float64
-	seen   float64 // virtual when credit was brought up to date
-	asked  int64
+	earning shares                   // those with room to save
+	earn    float64                  // their weight
+	bases   float64                  // the sum of their bases, by weight
+	virtual float64                  // units that a weight of 1 that always had room has earned
 }
 
 // parseWeights reads "gold=3,free=1".
@@ -100,6 +96,13 @@ func (l *fair) Set(p Params) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.total.mark()
+	if l.trail != nil {
+		l.trail.stale, l.trail.spare = true, 0
+	}
+	saved := make(map[*share]float64, len(l.earning))
+	for _, s := range l.earning {
+		saved[s] = l.credit(s)
+	}
 	l.p, l.rate, l.weights = p, r, weights
 	l.weight = 0
 	for e := l.active.Front(); e != nil; e = e.Next() {
@@ -107,6 +110,11 @@ func (l *fair) Set(p Params) error {
 		s.weight = l.weightOf(s.key)
 		l.weight += s.weight
 	}
+	for _, s := range l.earning {
+		s.base = l.virtual - saved[s]/s.weight
+	}
+	l.sumLocked()
+	heap.Init(&l.earning)
 	return nil
 }
 
@@ -117,30 +125,17 @@ func (l *fair) weightOf(key string) float64 {
 	return 1
 }
 
-// advanceLocked earns what the time since the last call was worth, and lets go
-// of who has fallen silent.
+// advanceLocked lets go of who has fallen silent, and hands out what has come back
+// since the last call.
 func (l *fair) advanceLocked(now int64) {
 	l.copyLocked()
-	if l.last == 0 {
-		l.last = now
-	}
-	if d := now - l.last; d > 0 {
-		if l.weight > 0 {
-			l.virtual += float64(d) / l.rate.unit / l.weight
-		}
-		l.last = now
-	}
 	for e := l.active.Front(); e != nil; e = l.active.Front() {
-		s := e.Value.(*share)
-		if addSat(s.asked, int64(l.p.Per)) > now {
+		if s := e.Value.(*share); addSat(s.asked, int64(l.p.Per)) > now {
 			break
 		}
-		l.active.Remove(e)
-		delete(l.keys, s.key)
-		if l.weight -= s.weight; l.active.Len() == 0 {
-			l.weight = 0
-		}
+		l.removeLocked(e)
 	}
+	l.earnLocked(now)
 }
 
 // copyLocked makes a fork's first copy of all keys.
@@ -153,10 +148,18 @@ func (l *fair) copyLocked() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	l.total.word.Store(p.total.word.Load())
-	l.weight, l.virtual, l.last = p.weight, p.virtual, p.last
+	if p.trail != nil {
+		trail := *p.trail
+		l.trail = &trail
+	}
+	l.weight, l.virtual, l.earn, l.bases = p.weight, p.virtual, p.earn, p.bases
+	l.earning = make(shares, len(p.earning))
 	for e := p.active.Front(); e != nil; e = e.Next() {
 		s := *e.Value.(*share)
 		l.keys[s.key] = l.active.PushBack(&s)
+		if s.at >= 0 {
+			l.earning[s.at] = &s
+		}
 	}
 }
 
@@ -168,24 +171,21 @@ func (l *fair) shareLocked(now int64, key string) *share {
 		if len(l.keys) >= l.p.MaxKeys {
 			return nil
 		}
-		s := &share{key: strings.Clone(key), weight: l.weightOf(key), seen: l.virtual}
+		s := &share{key: strings.Clone(key), weight: l.weightOf(key), at: -1}
 		e = l.active.PushBack(s)
 		l.keys[s.key] = e
 		l.weight += s.weight
-		s.credit = l.most(s) // it has not had anything for a while
+		l.saveLocked(s, 0)
+		l.earnLocked(now) // what nobody else has saved
 	}
 	l.active.MoveToBack(e)
 	s := e.Value.(*share)
 	s.asked = max(s.asked, now)
-	s.credit = min(s.credit+(l.virtual-s.seen)*s.weight, l.most(s))
-	s.seen = l.virtual
 	return s
 }
 
-// most is what a share may save up: its part of the burst, and a unit at least.
-func (l *fair) most(s *share) float64 {
-	return max(float64(l.p.Burst)*s.weight/l.weight, 1)
-}
+// most is what a share may save up: its part of the burst.
+func (l *fair) most(s *share) float64 { return l.each() * s.weight }
 
 func (l *fair) Take(now int64, key string, cost int64, maxWait time.Duration) Result {
 	now, cost = max(now, 0), units(cost)
@@ -198,9 +198,9 @@ func (l *fair) Take(now int64, key string, cost int64, maxWait time.Duration) Re
 	l.advanceLocked(now)
 	s := l.shareLocked(now, key)
 	r := l.decideLocked(now, s, cost, left, maxWait)
-	if r.OK && s != nil {
-		s.credit -= float64(cost)
-		l.total.take(now, &l.rate, cost, maxWait)
+	if r.OK && s != nil && cost > 0 {
+		l.spendLocked(s, float64(cost))
+		l.takeTotalLocked(now, cost, maxWait, r.Wait)
 	}
 	return r
 }
@@ -220,14 +220,17 @@ func (l *fair) decideLocked(now int64, s *share, cost int64, left, maxWait time.
 		return heldBy(crowded(l.p.WhenFull, l.p.Burst), left, maxWait)
 	}
 	r := l.total.Peek(now, &l.rate, cost, maxWait)
-	r.Remaining = min(r.Remaining, int64(max(math.Floor(s.credit), 0)))
+	if r.Wait > 0 && cost > 0 && l.spareLocked(now, cost) {
+		r.OK, r.Wait = true, 0
+	}
+	r.Remaining = min(r.Remaining, int64(max(math.Floor(l.credit(s)), 0)))
 	if cost == 0 || r.Wait == Never {
 		return heldBy(r, left, maxWait)
 	}
 	// A cost beyond what it may save up is let go when all is saved.
-	short := min(float64(cost), l.most(s)) - s.credit
+	short := min(float64(cost), l.most(s)) - l.credit(s)
 	if short > 1e-9 {
-		own := time.Duration(math.Ceil(short * l.rate.unit * l.weight / s.weight))
+		own := time.Duration(math.Ceil(min(short*l.rate.unit*l.earn/s.weight, float64(fullSpan))))
 		r.Wait = max(r.Wait, own)
 		r.OK = r.OK && r.Wait <= maxWait
 	}
@@ -244,16 +247,14 @@ func (l *fair) Peek(now int64, key string, cost int64) Result {
 	defer l.mu.Unlock()
 	l.advanceLocked(now)
 	if e := l.keys[key]; e != nil {
-		s := *e.Value.(*share)
-		s.credit = min(s.credit+(l.virtual-s.seen)*s.weight, l.most(&s))
-		return l.decideLocked(now, &s, cost, left, l.p.MaxWait)
+		return l.decideLocked(now, e.Value.(*share), cost, left, l.p.MaxWait)
 	}
 	if len(l.keys) >= l.p.MaxKeys {
 		return l.decideLocked(now, nil, cost, left, l.p.MaxWait)
 	}
 	s := share{weight: l.weightOf(key)}
 	l.weight += s.weight
-	s.credit = l.most(&s)
+	s.base = l.virtual - min(max(l.freeLocked(now)+l.most(&s), 0), l.most(&s))/s.weight
 	r := l.decideLocked(now, &s, cost, left, l.p.MaxWait)
 	if l.weight -= s.weight; l.active.Len() == 0 {
 		l.weight = 0
@@ -262,14 +263,19 @@ func (l *fair) Peek(now int64, key string, cost int64) Result {
 }
 
 func (l *fair) GiveBack(now int64, key string, cost, taken int64) {
-	now, cost = max(now, 0), units(cost)
+	l.giveBack(max(now, 0), key, units(cost), units(cost), taken)
+}
+
+func (l *fair) giveBack(now int64, key string, cost, own, left int64) {
+	if cost == 0 {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.advanceLocked(now)
-	l.total.GiveBack(now, &l.rate, cost, taken)
+	l.refundLocked(now, cost, own, left)
 	if e := l.keys[key]; e != nil {
-		s := e.Value.(*share)
-		s.credit = min(s.credit+float64(cost), l.most(s))
+		l.spendLocked(e.Value.(*share), -float64(cost))
 	}
 }
 
@@ -279,7 +285,7 @@ func (l *fair) Release(int64, string, int64) {}
 func (l *fair) Settle(now int64, key string, estimate, actual, taken int64) {
 	now, estimate, actual = max(now, 0), units(estimate), units(actual)
 	if actual <= estimate {
-		l.GiveBack(now, key, estimate-actual, taken)
+		l.giveBack(now, key, estimate-actual, estimate, taken)
 		return
 	}
 	l.mu.Lock()
@@ -288,7 +294,8 @@ func (l *fair) Settle(now int64, key string, estimate, actual, taken int64) {
 	l.total.Settle(now, &l.rate, estimate, actual, taken)
 	if s := l.shareLocked(now, key); s != nil {
 		// A debt beyond a day would close the key for good.
-		s.credit = max(s.credit-float64(actual-estimate), -float64(MaxPause)/l.rate.unit*s.weight/l.weight)
+		room := l.credit(s) + float64(MaxPause)/l.rate.unit*s.weight/l.weight
+		l.spendLocked(s, min(float64(actual-estimate), max(room, 0)))
 	}
 }
 
@@ -305,12 +312,7 @@ func (l *fair) Reset(key string) {
 	l.mu.Lock()
 	l.copyLocked()
 	if e := l.keys[key]; e != nil {
-		s := e.Value.(*share)
-		l.active.Remove(e)
-		delete(l.keys, key)
-		if l.weight -= s.weight; l.active.Len() == 0 {
-			l.weight = 0
-		}
+		l.removeLocked(e)
 	}
 	l.mu.Unlock()
 	l.pauses.forget(key)

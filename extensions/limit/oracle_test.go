@@ -239,58 +239,6 @@ func TestOracleRetryBudget(t *testing.T) {
 	}
 }
 
-// Keys that keep asking share the rate by weight, and the sum keeps to it.
-func TestOracleFair(t *testing.T) {
-	skipLaw(t)
-	const rate, burst = 1000, 20
-	l := mustNew(t, Fair, Params{Rate: rate, Burst: burst, Weights: "gold=3,silver=2"})
-	weights := map[string]float64{"gold": 3, "silver": 2, "a": 1, "b": 1}
-	asks := map[string]int64{"gold": 400_000, "silver": 150_000, "a": 50_000, "b": 900_000} // ns between
-	next, got := map[string]int64{}, map[string]float64{}
-	for k := range asks {
-		next[k] = t0
-	}
-	const largest = 4
-	now, all := t0, 0.0
-	rng := rand.New(rand.NewPCG(27, 8))
-	for now < t0+20*sec {
-		key := ""
-		for k, at := range next {
-			if key == "" || at < next[key] {
-				key = k
-			}
-		}
-		now = next[key]
-		next[key] += asks[key]
-		if cost := rng.Int64N(largest) + 1; l.Take(now, key, cost, 0).OK {
-			got[key] += float64(cost)
-			all += float64(cost)
-		}
-	}
-	if bound := burst + rate*float64(now-t0)/1e9; all > bound || all < 0.97*bound {
-		t.Errorf("%v units, bound %v", all, bound)
-	}
-	for i := range weights {
-		for j := range weights {
-			// DRR: a share of the burst and one request each.
-			bound := (burst*weights[i]/7+largest)/weights[i] + (burst*weights[j]/7+largest)/weights[j]
-			if d := math.Abs(got[i]/weights[i] - got[j]/weights[j]); d > bound {
-				t.Errorf("%s and %s differ by %.1f, bound %.1f", i, j, d, bound)
-			}
-		}
-	}
-	// Alone, a key has all of it.
-	alone := 0
-	for i := range 5000 {
-		if l.Take(now+2*sec+int64(i)*sec/2000, "a", 1, 0).OK {
-			alone++
-		}
-	}
-	if alone < 2400 || alone > 2500+burst+1 {
-		t.Errorf("alone it had %d of 2500", alone)
-	}
-}
-
 // AIMD finds what an upstream bears, and Gradient2 keeps its queue short.
 func TestAdaptiveFindsTheLimit(t *testing.T) {
 	skipLaw(t)
