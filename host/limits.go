@@ -71,7 +71,11 @@ func (l *inForce) each(now int64, fn func(key string, level func() control.Limit
 		l.lim.Range(now, func(key string, _ limit.Result, paused time.Duration) bool {
 			return fn(key, func() control.LimitKey {
 				r := l.lim.Peek(now, key, 0) // what is left now, not after one more
-				return control.LimitKey{Limit: r.Limit, Remaining: r.Remaining, ResetMS: milliseconds(r.Reset), PausedMS: milliseconds(paused)}
+				k := control.LimitKey{Limit: r.Limit, Remaining: r.Remaining, ResetMS: milliseconds(r.Reset), PausedMS: milliseconds(paused)}
+				if line, ok := l.lim.(limit.Line); ok {
+					k.InFlight, k.Waiting = max(r.Limit-r.Remaining, 0), int64(line.Waiting(key))
+				}
+				return k
 			})
 		})
 		return

@@ -54,6 +54,10 @@ func readParams(kind limit.Kind, v goja.Value, declares bool) (limit.Params, err
 			p.Min, err = toInt(v, 0, policy.MaxCost)
 		case "ratio":
 			p.Ratio, err = positive(v)
+		case "maxQueue":
+			p.MaxQueue, err = toInt(v, 0, policy.MaxCost)
+		case "order":
+			p.Order, err = toText(v, maxLimiterName)
 		case "algorithm":
 			p.Algorithm, err = toText(v, maxLimiterName)
 		case "every":

@@ -13,6 +13,7 @@ func TestEveryKindOfLimiter(t *testing.T) {
 		const kinds = {
 			fixedWindow: limiter.fixedWindow("fw", {max: 2, per: "1h"}), slidingWindow: limiter.slidingWindow("sw", {max: 2, per: "1h"}),
 			slidingLog: limiter.slidingLog("sl", {max: 2, per: "1h"}), calendar: limiter.calendar("c", {max: 2, every: "month", zone: "Europe/Berlin"}),
+			line: limiter.concurrency("line", {max: 2, maxQueue: 5, maxWait: "2s", order: "priority"}),
 			fair: limiter.fair("f", {rate: 2, per: "1h", weights: {gold: 3, "free=x": 0.5}}), adaptive: limiter.adaptive("a", {max: 2, algorithm: "gradient"}),
 			throttle: limiter.throttle("t", {ratio: 1, per: "1m"}), retryBudget: limiter.retryBudget("r", {ratio: 1, per: "100s", min: 0}),
 		};
@@ -28,10 +29,10 @@ func TestEveryKindOfLimiter(t *testing.T) {
 	for key, want := range map[string]string{
 		"fixedWindow": "allow allow deny deny", "slidingWindow": "allow allow deny deny", "slidingLog": "allow allow deny deny", "calendar": "allow allow deny deny",
 		"fair": "allow allow deny deny", "adaptive": "allow allow deny deny", "throttle": "allow allow deny deny", "retryBudget": "deny deny deny deny",
-		"all": "allow allow deny deny",
+		"all": "allow allow deny deny", "line": "allow allow allow allow",
 	} {
 		r, got := request(), []string{}
-		r.Key = key
+		r.Key, r.Ledger = key, &stander{}
 		for range 4 {
 			var d policy.Decision
 			if err := w.OnRequest(r, &d); err != nil {
@@ -75,6 +76,8 @@ func TestLimiterDeclarationFaults(t *testing.T) {
 		`limiter.calendar("x", {max: 1, every: "year"})`:    "every",
 		`limiter.calendar("x", {max: 1, zone: "No/Where"})`: "zone",
 		`limiter.adaptive("x", {algorithm: "vegas"})`:       "algorithm",
+		`limiter.concurrency("x", {max: 1, order: "lifo"})`: "order",
+		`limiter.concurrency("x", {max: 1, maxQueue: -1})`:  "maxQueue",
 		`limiter.adaptive("x", {min: 5, max: 2})`:           "min",
 		`limiter.throttle("x", {ratio: 0.5})`:               "ratio",
 		`limiter.fair("x", {rate: 1, weights: {a: -1}})`:    "over 0",
@@ -91,3 +94,8 @@ func TestLimiterDeclarationFaults(t *testing.T) {
 		}
 	}
 }
+
+// stander is a ledger of somebody who stands in line.
+type stander struct{ ledger }
+
+func (*stander) LetGo() {}

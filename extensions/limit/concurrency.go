@@ -48,6 +48,7 @@ func (s *slots) free(n int64) int64 {
 type concurrency struct {
 	keys   store[slots, *slots]
 	pauses pauses
+	lines  lines
 	p      atomic.Pointer[Params]
 	parent *concurrency
 }
@@ -70,6 +71,7 @@ func (l *concurrency) Set(p Params) error {
 	p = p.withDefaults(Concurrency)
 	l.p.Store(&p)
 	l.keys.max.Store(int64(p.MaxKeys))
+	l.serveAll(0)
 	return nil
 }
 
@@ -94,6 +96,9 @@ func (l *concurrency) Take(now int64, key string, cost int64, maxWait time.Durat
 		n := cost
 		if n == 0 { // nothing to take, also where nothing is left
 			return heldBy(slotResult(s.inFlight.Load(), 0, p.Max, true), left, maxWait)
+		}
+		if l.waited(key) { // nobody overtakes those in line
+			return heldBy(slotResult(s.inFlight.Load(), cost, p.Max, false), left, maxWait)
 		}
 		if used, taken, ok := s.take(n, p.Max); ok {
 			return heldBy(slotResult(used, cost, p.Max, taken), left, maxWait)
@@ -126,7 +131,7 @@ func (l *concurrency) Peek(now int64, key string, cost int64) Result {
 	if left > p.MaxWait {
 		return refuse(slotResult(used, cost, p.Max, cost <= p.Max), left)
 	}
-	fits := cost == 0 || cost <= p.Max-used
+	fits := cost == 0 || cost <= p.Max-used && !l.waited(key)
 	if fits {
 		used += cost
 	}
@@ -180,6 +185,7 @@ func (l *concurrency) Release(now int64, key string, cost int64) {
 	if cost > 0 {
 		l.keys.overflow.free(cost)
 	}
+	l.serve(now, key)
 }
 
 // Settle has nothing to do: what is in flight is what was taken.
@@ -210,6 +216,7 @@ func (l *concurrency) Reset(key string) {
 		}
 	} else {
 		l.keys.forget(key)
+		l.serve(0, key)
 	}
 	l.pauses.forget(key)
 }

@@ -9,8 +9,9 @@
 // waiting. Callers hand in times that do not run backwards by more than the
 // usual skew between goroutines.
 //
-// The package is not a queue (who waits for a slot, in which order, is
-// admission's business) and not a shared store.
+// The package is not a scheduler: a line of a concurrency limiter (Line) says who is
+// next, and whoever stands in it waits, and gives up, elsewhere. It is not a shared
+// store either.
 package limit
 
 import (

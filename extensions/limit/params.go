@@ -16,16 +16,21 @@ type Params struct {
 	MaxWait time.Duration // longest wait a Take may reserve; 0: never wait, deny
 	// Max is, of concurrency, the units in flight at once; of windows and calendar,
 	// the units of each; of adaptive, what the limit never exceeds (0: 1000).
-	Max       int64
-	Min       int64   // adaptive: least limit (0: 1); throttle: requests below which it refuses none; retryBudget: retries a second always allowed
-	Ratio     float64 // throttle: requests sent for each accepted (0: 2); retryBudget: retries for each answer (0: 0.2)
-	Algorithm string  // adaptive: "aimd" (the default) or "gradient"
-	Every     string  // calendar: "hour", "day" (the default), "week" or "month"
-	Zone      string  // calendar: IANA name of the time zone; "": UTC
-	Weights   string  // fair: "gold=3,free=1"; a key not named has 1
-	Unit      string  // "requests" (the default) or "tokens": which fields of an answer it learns from
-	MaxKeys   int     // 0 is DefaultMaxKeys
-	WhenFull  Full    // what a key beyond MaxKeys gets
+	Max   int64
+	Min   int64   // adaptive: least limit (0: 1); throttle: requests below which it refuses none; retryBudget: retries a second always allowed
+	Ratio float64 // throttle: requests sent for each accepted (0: 2); retryBudget: retries for each answer (0: 0.2)
+	// MaxQueue and MaxWait make a concurrency limiter one whose takes may wait in line
+	// (Line): how many for each key, 0 with a MaxWait: DefaultMaxQueue; and how long,
+	// 0 with a MaxQueue: DefaultQueueWait. Both 0: there is no line.
+	MaxQueue  int64
+	Order     string // concurrency: who is next, "fifo" (the default) or "priority", and first come first served among equals
+	Algorithm string // adaptive: "aimd" (the default) or "gradient"
+	Every     string // calendar: "hour", "day" (the default), "week" or "month"
+	Zone      string // calendar: IANA name of the time zone; "": UTC
+	Weights   string // fair: "gold=3,free=1"; a key not named has 1
+	Unit      string // "requests" (the default) or "tokens": which fields of an answer it learns from
+	MaxKeys   int    // 0 is DefaultMaxKeys
+	WhenFull  Full   // what a key beyond MaxKeys gets
 }
 
 // maxLog bounds what a sliding log remembers of a key.
@@ -77,6 +82,9 @@ func (k Kind) checkOwn(p Params, fault func(string, ...any)) error {
 	if k != TokenBucket && k != Fair && (p.Per < 0 || p.Per > time.Duration(fullSpan)) {
 		fault("per %v: must be above 0 and below 100 years", p.Per)
 	}
+	if k == Concurrency && (p.MaxQueue < 0 || p.MaxQueue > maxQueue) {
+		fault("maxQueue %d: must be from 0 to %d", p.MaxQueue, maxQueue)
+	}
 	if k == SlidingLog && p.Max > maxLog {
 		fault("max %d: a log remembers %d at most; use slidingWindow", p.Max, maxLog)
 	}
@@ -92,6 +100,8 @@ func (k Kind) checkOwn(p Params, fault func(string, ...any)) error {
 
 func (k Kind) checkTexts(p Params) error {
 	switch k {
+	case Concurrency:
+		return oneOf("order", p.Order, "fifo", "priority")
 	case Adaptive:
 		return oneOf("algorithm", p.Algorithm, "aimd", "gradient")
 	case TokenBucket, Upstream, FixedWindow, SlidingWindow:
@@ -127,7 +137,7 @@ func (k Kind) Fields() []string {
 	case TokenBucket:
 		return []string{"rate", "per", "burst", "unit", "maxWait", "maxKeys"}
 	case Concurrency:
-		return []string{"max", "maxKeys"}
+		return []string{"max", "maxQueue", "maxWait", "order", "maxKeys"}
 	case Upstream:
 		return []string{"unit", "maxWait", "maxKeys"}
 	case FixedWindow, SlidingWindow:
@@ -197,13 +207,32 @@ func (p Params) withDefaults(k Kind) Params {
 		if p.Ratio == 0 {
 			p.Ratio = 0.2
 		}
-	case Concurrency, Upstream:
+	case Concurrency:
+		p = p.withLine()
+	case Upstream:
 	}
 	if p.Per == 0 {
 		p.Per = per
 	}
 	if k != Calendar {
 		p.Every = ""
+	}
+	return p
+}
+
+// withLine fills in what a line needs, where there is to be one.
+func (p Params) withLine() Params {
+	if p.MaxQueue == 0 && p.MaxWait == 0 {
+		return p
+	}
+	if p.MaxQueue == 0 {
+		p.MaxQueue = DefaultMaxQueue
+	}
+	if p.MaxWait == 0 {
+		p.MaxWait = DefaultQueueWait
+	}
+	if p.Order == "" {
+		p.Order = "fifo"
 	}
 	return p
 }

@@ -57,13 +57,13 @@ func (c *Call) takeAll(l *Limiter, a *Arg, key string, cost int64, maxWait time.
 	r, failed := limit.TakeAll(c.now, c.parts, maxWait)
 	of := l.parts[max(failed, 0)]
 	if failed >= 0 {
-		key = c.record(of, key, c.parts[failed].Cost, r)
+		key = c.record(of, key, c.parts[failed].Cost, r, nil)
 		return of, r, key
 	}
 	kept := key
 	for i := range c.parts {
 		if p := &c.parts[i]; p.Cost > 0 || !p.Limiter.Kind().Reserves() {
-			kept = c.record(l.parts[i], key, p.Cost, p.Result)
+			kept = c.record(l.parts[i], key, p.Cost, p.Result, nil)
 		}
 		if c.parts[i].Result == r {
 			of = l.parts[i]

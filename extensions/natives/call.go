@@ -144,9 +144,11 @@ func (c *Call) Admit(l *Limiter, a Arg, d *policy.Decision) error {
 	var r limit.Result
 	if l.parts != nil {
 		l, r, key = c.takeAll(l, &a, key, cost, maxWait)
+	} else if line, ok := c.limiter(l).(limit.Line); ok && c.req != nil {
+		r, key = c.join(l, line, key, cost, maxWait)
 	} else {
 		r = c.limiter(l).Take(c.now, key, cost, maxWait)
-		key = c.record(l, key, cost, r)
+		key = c.record(l, key, cost, r, nil)
 	}
 	d.Reset()
 	d.Limit = policy.LimitInfo{Name: l.name, Key: key, Limit: r.Limit, Remaining: r.Remaining, Reset: r.Reset}
@@ -176,13 +178,27 @@ func (c *Call) Take(l *Limiter, a Arg) (bool, error) {
 		return r.OK, nil
 	}
 	r := c.limiter(l).Take(c.now, key, cost, 0)
-	c.record(l, key, cost, r)
+	c.record(l, key, cost, r, nil)
 	return r.OK, nil
+}
+
+// join is a take of a limiter that has a line. Only an attempt that somebody drives can
+// stand in it: there the ledger is told when it may go. A dry one looks.
+func (c *Call) join(l *Limiter, line limit.Line, key string, cost int64, maxWait time.Duration) (limit.Result, string) {
+	w, drives := c.req.Ledger.(policy.Waiter)
+	if dry := c.overlay != nil; dry {
+		w = nil
+	} else if !drives {
+		r := line.Take(c.now, key, cost, maxWait)
+		return r, c.record(l, key, cost, r, nil)
+	}
+	r, place := line.Join(c.now, key, cost, c.req.Priority, maxWait, w)
+	return r, c.record(l, key, cost, r, place)
 }
 
 // record enters a take into the attempt's ledger and returns the key as it may be
 // kept: the guest's memory is not.
-func (c *Call) record(l *Limiter, key string, cost int64, r limit.Result) string {
+func (c *Call) record(l *Limiter, key string, cost int64, r limit.Result, place *limit.Place) string {
 	if c.req == nil {
 		return key
 	}
@@ -198,6 +214,14 @@ func (c *Call) record(l *Limiter, key string, cost int64, r limit.Result) string
 		Wait: r.Wait, Limit: r.Limit, Remaining: r.Remaining, Reset: r.Reset, Where: c.Explained()}
 	if r.OK {
 		e.From = c.limiter(l)
+	}
+	if place != nil {
+		e.InLine = place.Ahead() + 1
+		if c.overlay == nil {
+			e.Place = place
+		} else {
+			e.From = nil // only looked at
+		}
 	}
 	c.req.Ledger.Add(e)
 	return key

@@ -17,7 +17,7 @@ func Table() []Word {
 		{"route", []string{"decision:route"}, "send it to a named upstream"},
 		{"retry", []string{"decision:retry"}, "response hook: try again"},
 		{"limiter.tokenBucket", []string{"limiter_open"}, "declare a token bucket: rate, per, burst, maxWait"},
-		{"limiter.concurrency", []string{"limiter_open"}, "declare a bound on operations in flight"},
+		{"limiter.concurrency", []string{"limiter_open"}, "declare a bound on operations in flight, with a line for those that find it full: max, maxQueue, maxWait, order"},
 		{"limiter.upstream", []string{"limiter_open"}, "declare a limiter that learns from the upstream's answers"},
 		{"limiter.fixedWindow", []string{"limiter_open"}, "declare a count for each window of the clock: max, per"},
 		{"limiter.slidingWindow", []string{"limiter_open"}, "declare a count for the last window, kept by two counters: max, per"},

@@ -87,6 +87,7 @@ type Taken struct {
 	Limit     int64   `json:"limit"`     // 0 unknown
 	Remaining int64   `json:"remaining"` // -1 unknown
 	ResetMS   float64 `json:"reset_ms"`
+	Place     int     `json:"place,omitempty"` // in the limiter's line when it was joined, 1 the next to go
 }
 
 // Considered is an upstream that was looked at, and why it was chosen or not.
@@ -235,7 +236,7 @@ func decided(d *Decision) Decided {
 
 func taken(t *Entry) Taken {
 	o := Taken{Limiter: t.Limiter, Policy: t.Policy, Where: t.Where, Key: Shown(t.Key), Cost: t.Cost, OK: t.OK,
-		WaitMS: millis(t.Wait), Limit: t.Limit, Remaining: t.Remaining, ResetMS: millis(t.Reset)}
+		WaitMS: millis(t.Wait), Limit: t.Limit, Remaining: t.Remaining, ResetMS: millis(t.Reset), Place: t.InLine}
 	if t.Wait > 100*365*24*time.Hour { // a wait that never ends
 		o.WaitMS = -1
 	}

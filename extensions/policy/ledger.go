@@ -27,6 +27,41 @@ type Entry struct {
 	Limit     int64
 	Remaining int64
 	Reset     time.Duration
+	// InLine is the place that the take got in the limiter's line, 1 the next to go;
+	// 0: it did not have to stand in it.
+	InLine int
+	// Place is what it waits for there; nil: nothing, or a dry take, which only looked.
+	Place Place
+}
+
+// PlaceState is what became of a Place.
+type PlaceState uint8
+
+// The states. All but the first are final.
+const (
+	PlaceWaits PlaceState = iota
+	PlaceGranted
+	PlaceLost // its time was over, or somebody more urgent came to a full line
+	PlaceLeft
+)
+
+// Place is a place in the line of a limiter whose units are all taken. It is safe for
+// concurrent use.
+type Place interface {
+	State() PlaceState
+	// Until is when its time in line is over, ns since the epoch.
+	Until() int64
+	// Leave gives it up at now. It reports false where its units were granted already:
+	// those are to be given back as any.
+	Leave(now int64) bool
+}
+
+// Waiter is who stands in a line.
+type Waiter interface {
+	// LetGo says that a place does not wait any more: its State tells why. It is called
+	// once for each, by whoever freed the units, with no lock held, and perhaps before
+	// the place is known to its holder. It must not block.
+	LetGo()
 }
 
 // Ledger collects the entries of one attempt. subsystems/admission implements

@@ -297,9 +297,18 @@ declare module "gaia" {
     maxKeys?: number;
   }
 
-  /** So many units at once. */
+  /** So many units at once. With maxQueue or maxWait, admit() has those that find it full wait in line. */
   export interface Concurrency {
     max: number;
+    /** How many may stand in a key's line: 1000 by default where there is a maxWait. */
+    maxQueue?: number;
+    /** The longest time in line: "1m" by default where there is a maxQueue. */
+    maxWait?: Duration;
+    /**
+     * Who is next: the first that came (the default), or the most urgent by req.priority, and the first of equals.
+     * By priority a full line sheds the newest of the least urgent for one that is more so.
+     */
+    order?: "fifo" | "priority";
     maxKeys?: number;
   }
 

@@ -400,6 +400,8 @@ func camel(name string) string {
 		return "maxWait"
 	case "max_keys":
 		return "maxKeys"
+	case "max_queue":
+		return "maxQueue"
 	}
 	return name
 }
@@ -419,6 +421,8 @@ func setParam(p *limit.Params, kind limit.Kind, name string, v any) (err error) 
 		p.Max, err = whole(v)
 	case "min":
 		p.Min, err = whole(v)
+	case "maxQueue":
+		p.MaxQueue, err = whole(v)
 	case "per":
 		p.Per, err = policy.ParseDuration(v)
 	case "maxWait":
@@ -439,6 +443,8 @@ func setParam(p *limit.Params, kind limit.Kind, name string, v any) (err error) 
 			p.Algorithm = text
 		case "every":
 			p.Every = text
+		case "order":
+			p.Order = text
 		case "zone":
 			p.Zone = text
 		case "unit":

@@ -12,6 +12,7 @@ import (
 
 	"github.com/valyala/bytebufferpool"
 
+	"github.com/gaia-host/gaia/extensions/limit"
 	"github.com/gaia-host/gaia/extensions/metrics"
 	"github.com/gaia-host/gaia/extensions/natives"
 	"github.com/gaia-host/gaia/extensions/policy"
@@ -334,5 +335,19 @@ func TestDry(t *testing.T) {
 	}
 	if live, err := ask(t, p, "/peek", ""); err != nil || live.Cost != 302 {
 		t.Errorf("the live bucket would be at %d (%v), want 302", live.Cost, err)
+	}
+}
+
+func TestParamsOfALine(t *testing.T) {
+	want := limit.Params{Max: 2, MaxQueue: 5, MaxWait: 2 * time.Second, Order: "priority"}
+	for _, text := range []string{`{"max": 2, "maxQueue": 5, "maxWait": "2s", "order": "priority"}`, `{"max": 2, "max_queue": 5, "max_wait": 2000, "order": "priority"}`} {
+		if p, err := parseParams(limit.Concurrency, text); err != nil || p != want {
+			t.Errorf("%s: %+v, %v", text, p, err)
+		}
+	}
+	for _, text := range []string{`{"max": 1, "order": 3}`, `{"max": 1, "maxQueue": 0.5}`} {
+		if _, err := parseParams(limit.Concurrency, text); err == nil {
+			t.Errorf("%s is no fault", text)
+		}
 	}
 }

@@ -62,7 +62,7 @@ type LimitKey struct {
 	Remaining int64   `json:"remaining"` // -1 unknown
 	ResetMS   float64 `json:"reset_ms"`  // until it is full again
 	PausedMS  float64 `json:"paused_ms,omitempty"`
-	InFlight  int64   `json:"in_flight,omitempty"` // of a configured concurrency
+	InFlight  int64   `json:"in_flight,omitempty"` // of a bound on what runs at once
 	Waiting   int64   `json:"waiting,omitempty"`   // for a slot of it
 }
 

@@ -54,7 +54,7 @@ func (c *Core) prepare(now int64, op *Op) {
 	op.candidates = op.candidates[:0]
 	op.faults = nil
 	op.full = route.Set{}
-	op.upstream, op.again = -1, false
+	op.upstream, op.again, op.inLine = -1, false, 0
 	c.mu.Lock()
 	r.Stats = op.key.stats(now)
 	c.mu.Unlock()
@@ -361,5 +361,5 @@ func (c *Core) hold(now int64, s *settings, op *Op) Verdict {
 	if wait > 0 {
 		return c.waitFor(now, now+int64(wait), op, stateWaiting)
 	}
-	return c.enter(now, op)
+	return c.stand(now, op)
 }

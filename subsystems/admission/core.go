@@ -31,7 +31,8 @@ type Core struct {
 	ops       sync.Pool
 	counts    counters
 	latency   *metrics.Histogram
-	observer  Observer // nil: nobody looks
+	observer  Observer  // nil: nobody looks
+	letGo     func(*Op) // nil: signals
 
 	mu     sync.Mutex // guards what follows
 	keys   keyTable
@@ -152,14 +153,16 @@ func (c *Core) wake(now int64, op *Op) Verdict {
 	c.mu.Unlock()
 	switch st {
 	case stateWaiting, stateBackoff:
-		if now < until {
+		if _, lost := op.lines(); now < until && lost == nil {
 			return Verdict{Wait, until}
 		}
 		c.endWait(now, op)
 		if st == stateBackoff {
 			return c.attempt(now, op)
 		}
-		return c.enter(now, op)
+		return c.stand(now, op)
+	case stateInLine:
+		return c.standOn(now, op)
 	case stateQueued:
 		return Verdict{Queued, until}
 	case stateRefused:
@@ -247,6 +250,8 @@ func (c *Core) Cancel(now int64, op *Op, dst []*Op) []*Op {
 		panic("admission: Cancel of an operation that started")
 	case stateQueued:
 		op.queue.remove(op)
+		c.leaveQueueLocked(now, op)
+	case stateInLine:
 		c.leaveQueueLocked(now, op)
 	case stateAdmitted:
 		op.key.inFlight--

@@ -160,9 +160,13 @@ func (op *Op) after(d time.Duration, after After) (<-chan time.Time, func() bool
 // signal wakes the goroutines of ops that were let go.
 func signal(ops []*Op) {
 	for _, op := range ops {
-		select {
-		case op.ready <- struct{}{}:
-		default: // it has not taken the last one yet
-		}
+		op.signal()
+	}
+}
+
+func (op *Op) signal() {
+	select {
+	case op.ready <- struct{}{}:
+	default: // it has not taken the last one yet
 	}
 }

@@ -98,12 +98,28 @@ func (op *Op) Explain(now int64) policy.Explanation {
 	case op.state == stateDenied:
 		op.explainDenial(&e)
 	case op.dryBehind != "":
-		e.Verdict, e.DecidedBy, e.Limiter, e.WouldPass = policy.VerdictQueue, "limit", op.dryBehind, nil
-		e.Reason = "every slot of " + op.dryBehind + " is taken"
+		op.explainQueue(&e, op.dryBehind)
+	case op.state == stateInLine:
+		if waits, _ := op.lines(); waits != nil {
+			op.explainQueue(&e, waits.Limiter)
+		}
 	default:
 		e.Waits(e.At.UnixNano(), op.Waited())
 	}
 	return e
+}
+
+// explainQueue says behind which limiter it waits, at what place in whose line.
+func (op *Op) explainQueue(e *policy.Explanation, limiter string) {
+	e.Verdict, e.DecidedBy, e.Limiter, e.WouldPass = policy.VerdictQueue, "limit", limiter, nil
+	e.Reason = "every slot of " + limiter + " is taken"
+	for i := range op.entries {
+		if t := &op.entries[i]; t.InLine > 0 && t.Limiter == limiter {
+			e.DecidedBy, e.Policy, e.Where = "policy", t.Policy, t.Where
+			e.Reason = fmt.Sprintf("%s; place %d in its line", e.Reason, t.InLine)
+			break
+		}
+	}
 }
 
 // explainDenial says who denied it and when the same would pass.

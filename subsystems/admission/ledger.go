@@ -39,7 +39,12 @@ func (l *Ledger) Settle(now int64, limiter, key string, actual int64) bool {
 // explanations, without their givers.
 func (l Ledger) GiveBack(now int64) {
 	for i := range l {
-		if e := &l[i]; e.From != nil {
+		e := &l[i]
+		if e.Place != nil && e.Place.Leave(now) {
+			e.From = nil // it never got what it waited for
+		}
+		e.Place = nil
+		if e.From != nil {
 			e.From.GiveBack(now, e.Key, e.Cost, reservedAt(e))
 			e.From = nil
 		}

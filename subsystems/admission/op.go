@@ -14,6 +14,7 @@ const (
 	stateNew      state = iota
 	stateWaiting        // reserved, until op.until
 	stateQueued         // for a slot; other operations may let it go
+	stateInLine         // of a policy's limiter; whoever frees its units lets it go
 	stateRefused        // taken from the queue to be denied
 	stateAdmitted       // holds its slots
 	stateStarted        // the action runs
@@ -106,6 +107,7 @@ type progress struct {
 		priority int
 	}
 	faults []string // of policies, where they are explained
+	inLine int      // entries that got a place in a limiter's line
 
 	upstream int       // index in Group, -1 none
 	tried    route.Set // failed in earlier attempts
@@ -191,7 +193,12 @@ func (op *Op) Waited() time.Duration { return op.waited + op.dryFor }
 func (op *Op) Upstream() int { return op.upstream }
 
 // Add records what a native or a configured limit took.
-func (op *Op) Add(e policy.Entry) { op.entries.Add(e) }
+func (op *Op) Add(e policy.Entry) {
+	if e.InLine > 0 {
+		op.inLine++
+	}
+	op.entries.Add(e)
+}
 
 // Settle corrects the newest entry of limiter and key to the true cost. It is
 // policy.Ledger's; the end of an attempt is Core.Settle.

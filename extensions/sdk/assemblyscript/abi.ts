@@ -61,7 +61,7 @@ export const ERROR_KIND: i32 = -7; // the stored value is of another kind
 
 // kinds of limiter
 export const LIMITER_TOKEN_BUCKET: i32 = 1; // rate, per, burst, maxWait
-export const LIMITER_CONCURRENCY: i32 = 2; // max
+export const LIMITER_CONCURRENCY: i32 = 2; // max, maxQueue, maxWait, order
 export const LIMITER_UPSTREAM: i32 = 3; // learns from the upstream's answers: unit, maxWait
 export const LIMITER_FIXED_WINDOW: i32 = 4; // max, per, unit, maxWait
 export const LIMITER_SLIDING_WINDOW: i32 = 5; // max, per, unit, maxWait
@@ -242,7 +242,7 @@ export class Span {
 /** rate, per, burst, maxWait */
 export function tokenBucket(name: string, params: string): Limiter { return Limiter.open(LIMITER_TOKEN_BUCKET, name, params); }
 
-/** max */
+/** max, maxQueue, maxWait, order */
 export function concurrency(name: string, params: string): Limiter { return Limiter.open(LIMITER_CONCURRENCY, name, params); }
 
 /** learns from the upstream's answers: unit, maxWait */

@@ -64,7 +64,7 @@
 
 /* kinds of limiter */
 #define GAIA_LIMITER_TOKEN_BUCKET (1) /* rate, per, burst, maxWait */
-#define GAIA_LIMITER_CONCURRENCY (2) /* max */
+#define GAIA_LIMITER_CONCURRENCY (2) /* max, maxQueue, maxWait, order */
 #define GAIA_LIMITER_UPSTREAM (3) /* learns from the upstream's answers: unit, maxWait */
 #define GAIA_LIMITER_FIXED_WINDOW (4) /* max, per, unit, maxWait */
 #define GAIA_LIMITER_SLIDING_WINDOW (5) /* max, per, unit, maxWait */

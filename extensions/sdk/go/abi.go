@@ -81,7 +81,7 @@ const (
 // Numbers: kinds of limiter.
 const (
 	limiterIsTokenBucket   = 1  // rate, per, burst, maxWait
-	limiterIsConcurrency   = 2  // max
+	limiterIsConcurrency   = 2  // max, maxQueue, maxWait, order
 	limiterIsUpstream      = 3  // learns from the upstream's answers: unit, maxWait
 	limiterIsFixedWindow   = 4  // max, per, unit, maxWait
 	limiterIsSlidingWindow = 5  // max, per, unit, maxWait
@@ -384,7 +384,7 @@ var _ [unsafe.Sizeof(Span{})]byte = [8]byte{}
 // TokenBucket declares a limiter while loading; params is a JSON object: rate, per, burst, maxWait.
 func TokenBucket(name, params string) Limiter { return open(limiterIsTokenBucket, name, params) }
 
-// Concurrency declares a limiter while loading; params is a JSON object: max.
+// Concurrency declares a limiter while loading; params is a JSON object: max, maxQueue, maxWait, order.
 func Concurrency(name, params string) Limiter { return open(limiterIsConcurrency, name, params) }
 
 // UpstreamLimiter declares a limiter while loading; params is a JSON object: learns from the upstream's answers: unit, maxWait.

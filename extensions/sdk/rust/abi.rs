@@ -63,7 +63,7 @@ pub const ERROR_KIND: i32 = -7; // the stored value is of another kind
 
 // kinds of limiter
 pub const LIMITER_TOKEN_BUCKET: i32 = 1; // rate, per, burst, maxWait
-pub const LIMITER_CONCURRENCY: i32 = 2; // max
+pub const LIMITER_CONCURRENCY: i32 = 2; // max, maxQueue, maxWait, order
 pub const LIMITER_UPSTREAM: i32 = 3; // learns from the upstream's answers: unit, maxWait
 pub const LIMITER_FIXED_WINDOW: i32 = 4; // max, per, unit, maxWait
 pub const LIMITER_SLIDING_WINDOW: i32 = 5; // max, per, unit, maxWait
@@ -405,7 +405,7 @@ pub const fn token_bucket(name: &'static str, params: &'static str) -> Limiter {
     Limiter::new(LIMITER_TOKEN_BUCKET, name, params)
 }
 
-/// max
+/// max, maxQueue, maxWait, order
 pub const fn concurrency(name: &'static str, params: &'static str) -> Limiter {
     Limiter::new(LIMITER_CONCURRENCY, name, params)
 }

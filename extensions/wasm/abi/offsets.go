@@ -162,7 +162,7 @@ const (
 // Numbers: kinds of limiter.
 const (
 	LimiterIsTokenBucket   = 1  // rate, per, burst, maxWait
-	LimiterIsConcurrency   = 2  // max
+	LimiterIsConcurrency   = 2  // max, maxQueue, maxWait, order
 	LimiterIsUpstream      = 3  // learns from the upstream's answers: unit, maxWait
 	LimiterIsFixedWindow   = 4  // max, per, unit, maxWait
 	LimiterIsSlidingWindow = 5  // max, per, unit, maxWait

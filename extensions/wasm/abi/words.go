@@ -103,7 +103,7 @@ func Sets() []Set {
 func limiterKinds() []Const {
 	return []Const{
 		{"token_bucket", 1, "rate, per, burst, maxWait"},
-		{"concurrency", 2, "max"},
+		{"concurrency", 2, "max, maxQueue, maxWait, order"},
 		{"upstream", 3, "learns from the upstream's answers: unit, maxWait"},
 		{"fixed_window", 4, "max, per, unit, maxWait"},
 		{"sliding_window", 5, "max, per, unit, maxWait"},

@@ -5,6 +5,7 @@ import (
 
 	"github.com/gaia-host/gaia/extensions/policy"
 	"github.com/gaia-host/gaia/host/experiment/upstream"
+	"github.com/gaia-host/gaia/subsystems/admission"
 )
 
 // How a request ends.
@@ -72,9 +73,14 @@ func (r *run) settle(i int32) {
 // wakeAll moves on the operations that were let go, once the one in hand is settled.
 func (r *run) wakeAll() {
 	for _, op := range r.woken {
-		if i, ok := r.queued[op]; ok {
-			r.push(event{at: r.now, kind: wake, call: i, epoch: r.calls[i].epoch})
-		}
+		r.letGo(op)
+	}
+}
+
+// letGo moves on an operation that waits for a slot, or in the line of a limiter.
+func (r *run) letGo(op *admission.Op) {
+	if i, ok := r.queued[op]; ok {
+		r.push(event{at: r.now, kind: wake, call: i, epoch: r.calls[i].epoch})
 	}
 }
 

@@ -75,6 +75,7 @@ func Run(c Config) (*Outcome, error) {
 	if err := r.prepare(); err != nil {
 		return nil, err
 	}
+	r.c.Core.OnLetGo(r.letGo)
 	err := r.loop()
 	if err == nil {
 		r.now = r.end
