@@ -227,3 +227,27 @@ func TestStopEndsIdleLeasesAndCutsTheOthers(t *testing.T) {
 		t.Errorf("a job after it: %v", err)
 	}
 }
+
+// ended is a Process that has ended.
+type ended struct{ done chan struct{} }
+
+func (ended) PID() int                { return 1 }
+func (p ended) Done() <-chan struct{} { return p.done }
+func (ended) Kill()                   {}
+func (ended) Output() string          { return "" }
+
+// The last tab of a crashed browser may be given back before its end is seen to.
+func TestACrashIsCountedWhoeverNoticesItFirst(t *testing.T) {
+	r := newRig(t, nil)
+	for range 20 {
+		in := &instance{pool: r.Pool, stop: make(chan struct{}), conn: &conn{done: make(chan struct{}), closed: true, err: ErrCrashed}, proc: ended{make(chan struct{})}}
+		in.profile = shortDir(t)
+		close(in.conn.done)
+		close(in.stop)
+		close(in.proc.(ended).done)
+		r.watch(in)
+	}
+	if n := r.Stats().Crashes; n != 20 {
+		t.Errorf("%d of 20 crashes were counted", n)
+	}
+}

@@ -177,15 +177,17 @@ func (in *instance) destroy() error {
 
 // watch waits for the end of the browser, wanted or not, and clears up after it.
 func (p *Pool) watch(in *instance) {
-	wanted := false
 	select {
 	case <-in.stop:
-		wanted = true
 		in.conn.close(ErrStopped) // nobody has a tab, or the pool is stopped
 	case <-in.conn.done:
 	case <-in.proc.Done():
 		in.conn.close(fmt.Errorf("%w: its process %d ended", ErrCrashed, in.pid()))
 	}
+	// After a crash its last tab may be given back, and stop be closed, before this
+	// runs: why the connection ended is what tells.
+	cause := in.conn.cause()
+	wanted := errors.Is(cause, ErrStopped)
 	if !wanted {
 		p.counts.crashes.Add(1)
 	}
@@ -193,7 +195,6 @@ func (p *Pool) watch(in *instance) {
 	in.draining = true
 	tabs := in.tabs
 	p.mu.Unlock()
-	cause := in.conn.cause()
 	if err := in.destroy(); err != nil {
 		p.log.Warn("a browser was not cleared up", "pid", in.pid(), "error", err)
 	}
