@@ -141,6 +141,20 @@ export function onRequest(req) { return deny(429, { reason: req.body("model") })
 	}
 }
 
+// Its route hook sees the upstreams and may deny; to choose what the balancer chose is no
+// disagreement.
+func TestShadowRoutes(t *testing.T) {
+	th := shadowed(t, `export function onRequest() {}`, "fresh", `import { deny, route } from "gaia";
+export function onRoute(req, ups) { return req.header("x-full") ? deny(429, { reason: "full" }) : route(ups[0].name); }`)
+	th.get("/up/")
+	shadowIs(t, th, "a choice that agrees", func(s *control.Shadow) bool { return s.Would["route"] == 1 && s.Agrees == 1 })
+	th.get("/up/", "X-Full", "1")
+	s := shadowIs(t, th, "a denial", func(s *control.Shadow) bool { return s.Would["deny"] == 1 && s.Differs["denies"] == 1 })
+	if s.Latest.Reason != "full" || s.Faults != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
 // A looping shadow has its share of one core, and the traffic its speed: with and
 // without it are measured in turn, and the quietest round of each counts.
 func TestShadowIsNotFelt(t *testing.T) {

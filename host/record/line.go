@@ -59,6 +59,8 @@ type Line struct {
 	Wait       float64 `json:"wait"`                  // from time to the start of the action or the end
 	Upstream   string  `json:"upstream,omitempty"`
 
+	Upstreams []Upstream `json:"upstreams,omitempty"` // there were to choose from, up to MaxUpstreams
+
 	Answered        *float64          `json:"answered,omitempty"` // from the start of the action to the headers
 	Error           string            `json:"error,omitempty"`
 	Bytes           int64             `json:"bytes,omitempty"`
@@ -84,6 +86,36 @@ func SaidOf(s admission.Said) Said {
 		r.Action, r.Delay = "delay", ms(s.Delay)
 	}
 	return r
+}
+
+// MaxUpstreams is how many upstreams a line tells of; where there are more it tells of none.
+const MaxUpstreams = 16
+
+// Upstream is one that an attempt could go to, as policies saw it.
+type Upstream struct {
+	Name      string  `json:"name"`
+	Host      string  `json:"host,omitempty"`
+	Weight    int     `json:"weight"`
+	Healthy   bool    `json:"healthy"`
+	InFlight  int64   `json:"in_flight,omitempty"`
+	ErrorRate float64 `json:"error_rate,omitempty"` // 0 to 1
+	P50       float64 `json:"p50,omitempty"`
+	P95       float64 `json:"p95,omitempty"`
+	Remaining *int64  `json:"remaining,omitempty"` // of its configured limit; none: there is no limit
+}
+
+// upstreamsOf is the form of what admission knows.
+func upstreamsOf(view []policy.Upstream) []Upstream {
+	list := make([]Upstream, len(view))
+	for i := range view {
+		u := &view[i]
+		list[i] = Upstream{Name: u.Name, Host: u.Host, Weight: u.Weight, Healthy: u.Healthy, InFlight: u.InFlight,
+			ErrorRate: u.ErrorRate, P50: ms(u.P50), P95: ms(u.P95)}
+		if u.Remaining >= 0 {
+			list[i].Remaining = &u.Remaining
+		}
+	}
+	return list
 }
 
 // Fields says what of headers and bodies is recorded. The zero Fields records only the
@@ -197,8 +229,14 @@ func (p *plan) begin(op *admission.Op, maxWait time.Duration) *Line {
 	if r.Deadline != 0 {
 		l.Deadline = float64(r.Deadline-r.Now) / float64(time.Millisecond)
 	}
-	if i := op.Upstream(); op.Group != nil && i >= 0 {
+	if op.Group == nil {
+		return l
+	}
+	if i := op.Upstream(); i >= 0 {
 		l.Upstream = op.Group.Upstream(i).Name
+	}
+	if op.Group.Len() <= MaxUpstreams {
+		l.Upstreams = upstreamsOf(op.View(r.Now, make([]policy.Upstream, 0, op.Group.Len())))
 	}
 	return l
 }

@@ -4,14 +4,18 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/extensions/route"
 	"github.com/gaia-host/gaia/subsystems/admission"
 	"golang.org/x/sys/unix"
 )
@@ -98,6 +102,41 @@ func TestWhatIsRecorded(t *testing.T) {
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+}
+
+// The upstreams that there were are told of, where they are not too many.
+func TestUpstreamsAreRecorded(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "r.jsonl")
+	r := New(Config{File: path})
+	if err := r.Start(); err != nil {
+		t.Fatal(err)
+	}
+	c := newCore(t)
+	for _, n := range []int{2, MaxUpstreams + 1} {
+		ups := make([]route.Upstream, n)
+		for i := range ups {
+			host := fmt.Sprintf("h%d.example", i)
+			ups[i] = route.Upstream{Name: fmt.Sprint("u", i), URL: &url.URL{Scheme: "https", Host: host, User: url.UserPassword("me", "hush")}, Weight: i + 1}
+		}
+		g, err := route.NewGroup(ups, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		op := c.NewOp()
+		op.Req.Key, op.Group = "k", g
+		l := r.Begin(op, c.Begin(now, op), time.Minute)
+		c.Cancel(now, op, nil)
+		r.End(l, now, op, nil)
+		op.Free()
+	}
+	if err := r.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	got := lines(t, path)
+	want := []Upstream{{Name: "u0", Host: "h0.example", Weight: 1, Healthy: true}, {Name: "u1", Host: "h1.example", Weight: 2, Healthy: true}}
+	if len(got) != 2 || !slices.Equal(got[0].Upstreams, want) || got[1].Upstreams != nil || got[1].Upstream == "" {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -206,7 +206,11 @@ func (rep *Report) play(ctx context.Context, rows []*row, fresh, old *side) erro
 
 func (rep *Report) count(r *row, there, here admission.Said, reason string) {
 	rep.Would[shadow.WouldOf(here).String()]++
-	d := shadow.Compare(there, here)
+	went := r.Upstream
+	if r.Said.Upstream != "" { // a policy's choice: what the balancer's were, nobody knows
+		went = ""
+	}
+	d := shadow.Compare(there, here, went)
 	if d == shadow.Same {
 		rep.Same++
 		return
@@ -220,7 +224,7 @@ func (rep *Report) count(r *row, there, here admission.Said, reason string) {
 }
 
 func (s *side) ask(r *row) (admission.Said, string) {
-	c := &shadow.Case{Req: r.request()}
+	c := &shadow.Case{Req: r.request(), View: r.view()}
 	s.cases[r] = c
 	said := c.Ask(s.chain, s.overlay, MaxWait)
 	return said, c.Why()

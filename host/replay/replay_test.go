@@ -112,6 +112,53 @@ func TestElsewhereAndFaults(t *testing.T) {
 	}
 }
 
+// amid is an attempt that went to "a", by the balancer, of two upstreams.
+func amid(ms float64, loads ...int64) record.Line {
+	l := at(ms, 1)
+	l.Upstream = "a"
+	for i, name := range []string{"a", "b"} {
+		left := int64(9 - i)
+		l.Upstreams = append(l.Upstreams, record.Upstream{Name: name, Host: name + ".example", Weight: i + 1, Healthy: i == 0, InFlight: loads[i],
+			ErrorRate: 0.5, P50: 10, P95: 20, Remaining: &left})
+	}
+	return l
+}
+
+// The route hook decides about the upstreams that were recorded. To choose the one that
+// the balancer had chosen is no difference, and without upstreams it is not asked.
+func TestRouteHook(t *testing.T) {
+	idlest := `import { route } from "gaia"; export function onRoute(req, ups) {
+	if (ups.length !== 2 || ups[0].host !== "a.example" || ups[1].weight !== 2 || !ups[0].healthy || ups[1].healthy || ups[0].p95 !== 20 || ups[1].remaining !== 8) throw new Error(JSON.stringify(ups));
+	return route(ups[0].inFlight <= ups[1].inFlight ? "a" : "b");
+}`
+	text := trace(t, amid(0, 1, 2), amid(10, 3, 2), at(20, 1))
+	rep, err := run(t, text, idlest, "")
+	if err != nil || rep.Faults != 0 {
+		t.Fatalf("%+v, %v", rep, err)
+	}
+	if rep.Same != 2 || rep.Differs["elsewhere"] != 1 || rep.Would["route"] != 2 || rep.Would["allow"] != 1 || rep.Examples[0].Line != 2 || rep.Examples[0].New.Upstream != "b" {
+		t.Errorf("%+v", rep)
+	}
+	if rep, err = run(t, text, idlest, `import { route } from "gaia"; export function onRequest(req) { return route("b"); }`); err != nil || rep.Differs["elsewhere"] != 2 || rep.Same != 1 {
+		t.Errorf("against one that always names b: %+v, %v", rep, err) // the last has no upstreams: only one of the two names one
+	}
+}
+
+// A route hook may deny, and naming what does not exist is a fault that decides nothing.
+func TestRouteHookDeniesAndFails(t *testing.T) {
+	text := trace(t, amid(0, 0, 0))
+	rep, err := run(t, text, `import { deny } from "gaia"; export function onRoute() { return deny(429, { reason: "all spent" }); }`, "")
+	if err != nil || rep.Differs["denies"] != 1 || rep.Examples[0].Reason != "all spent" {
+		t.Errorf("%+v, %v", rep, err)
+	}
+	for _, hook := range []string{"onRoute", "onRequest"} {
+		rep, err = run(t, text, `import { route } from "gaia"; export function `+hook+`() { return route("c"); }`, "")
+		if err != nil || rep.Same != 1 || rep.Faults != 1 || !strings.Contains(rep.Fault, `no upstream is called "c"`) {
+			t.Errorf("%s: %+v, %v", hook, rep, err)
+		}
+	}
+}
+
 func TestBadTraces(t *testing.T) {
 	good := trace(t, at(0, 1))
 	for text, want := range map[string]string{
@@ -119,11 +166,14 @@ func TestBadTraces(t *testing.T) {
 		good + "nonsense\n":   "t.jsonl:2: want a line of a recording",
 		good + "{}\n":         `t.jsonl:2: schema ""`,
 		good + `{"time":"x"}`: "t.jsonl:2: want a line of a recording: time cannot be a string",
-		strings.Replace(good, `"api"`, `"apu"`, 1):                      `t.jsonl:1: subsystem "apu"`,
-		strings.Replace(good, `"cost":1`, `"cost":-1`, 1):               "t.jsonl:1: cost -1",
-		strings.Replace(good, `"service":1,`, "", 1):                    "t.jsonl:1: service is missing",
-		strings.Replace(good, `"time":1700000000000`, `"time":1e18`, 1): "out of range",
-		strings.Repeat("x", maxLine+1):                                  "t.jsonl:1: ",
+		strings.Replace(good, `"api"`, `"apu"`, 1):                                                                                      `t.jsonl:1: subsystem "apu"`,
+		strings.Replace(good, `"cost":1`, `"cost":-1`, 1):                                                                               "t.jsonl:1: cost -1",
+		strings.Replace(good, `"service":1,`, "", 1):                                                                                    "t.jsonl:1: service is missing",
+		strings.Replace(good, `"time":1700000000000`, `"time":1e18`, 1):                                                                 "out of range",
+		strings.Replace(good, `"wait"`, `"upstreams":[{"name":""}],"wait"`, 1):                                                          "t.jsonl:1: upstreams[0]: want a name",
+		strings.Replace(good, `"wait"`, `"upstreams":[{"name":"a","error_rate":2}],"wait"`, 1):                                          "t.jsonl:1: upstreams[0]: want",
+		strings.Replace(good, `"wait"`, `"upstreams":[{"name":"a"}`+strings.Repeat(`,{"name":"a"}`, record.MaxUpstreams)+`],"wait"`, 1): "t.jsonl:1: upstreams: 17 of them",
+		strings.Repeat("x", maxLine+1):                                                                                                  "t.jsonl:1: ",
 	} {
 		if _, err := read(strings.NewReader(text), "t.jsonl"); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.60q: %v, want %s", text, err, want)
@@ -147,7 +197,7 @@ func FuzzRead(f *testing.F) {
 				t.Fatalf("%d after %d, kind %d", m.at, last, m.kind)
 			}
 			last, seen[m.row] = m.at, true
-			_, _ = m.row.request(), m.row.response(true)
+			_, _, _ = m.row.request(), m.row.response(true), m.row.view()
 		}
 	})
 }

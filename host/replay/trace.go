@@ -101,6 +101,9 @@ func (r *row) check() error {
 	case r.End == record.EndDone && r.Service == nil:
 		return errors.New("service is missing in an attempt that is done")
 	}
+	if err := r.checkUpstreams(); err != nil {
+		return err
+	}
 	for name, v := range map[string]float64{"wait": r.Wait, "deadline": r.Deadline, "retry_after": r.RetryAfter, "said.delay": r.Said.Delay,
 		"service": value(r.Service), "answered": value(r.Answered)} {
 		if !within(v, -maxTime, maxTime) {
@@ -108,6 +111,33 @@ func (r *row) check() error {
 		}
 	}
 	return nil
+}
+
+func (r *row) checkUpstreams() error {
+	if len(r.Upstreams) > record.MaxUpstreams {
+		return fmt.Errorf("upstreams: %d of them, want at most %d", len(r.Upstreams), record.MaxUpstreams)
+	}
+	for i, u := range r.Upstreams {
+		if u.Name == "" || u.Weight < 0 || u.InFlight < 0 || !within(u.ErrorRate, 0, 1) || !within(u.P50, 0, maxTime) || !within(u.P95, 0, maxTime) {
+			return fmt.Errorf("upstreams[%d]: want a name, an error_rate of 0 to 1, and no number below 0", i)
+		}
+	}
+	return nil
+}
+
+// view is what the route hook was shown, or would have been; nil: nobody knows.
+func (r *row) view() []policy.Upstream {
+	var view []policy.Upstream
+	for i := range r.Upstreams {
+		u := &r.Upstreams[i]
+		v := policy.Upstream{Name: u.Name, Host: u.Host, Weight: u.Weight, Healthy: u.Healthy, InFlight: u.InFlight,
+			ErrorRate: u.ErrorRate, P50: time.Duration(ns(u.P50)), P95: time.Duration(ns(u.P95)), Remaining: -1}
+		if u.Remaining != nil {
+			v.Remaining = *u.Remaining
+		}
+		view = append(view, v)
+	}
+	return view
 }
 
 func within(v, low, high float64) bool { return !math.IsNaN(v) && v >= low && v <= high }

@@ -36,8 +36,10 @@ func (d Diff) String() string {
 // tolerance is the difference of two waits that is none.
 const tolerance = 5 * time.Millisecond
 
-// Compare says how here differs from there.
-func Compare(there, here admission.Said) Diff {
+// Compare says how here differs from there. went is the upstream that the balancer chose
+// there, where no policy named one; "": nobody knows. To name that one here is no
+// difference.
+func Compare(there, here admission.Said, went string) Diff {
 	switch {
 	case here.Deny != there.Deny && here.Deny:
 		return Denies
@@ -45,7 +47,7 @@ func Compare(there, here admission.Said) Diff {
 		return Allows
 	case here.Deny:
 		return Same
-	case here.Upstream != there.Upstream:
+	case here.Upstream != there.Upstream && (here.Upstream == "" || there.Upstream != "" || here.Upstream != went):
 		return Elsewhere
 	case here.Delay > there.Delay+tolerance:
 		return More

@@ -90,6 +90,7 @@ type event struct {
 type Note struct {
 	c     Case
 	live  admission.Said
+	went  string   // the upstream that the attempt goes to; "" none
 	names []string // of the scalars that the policy reads
 	asked bool     // the worker's
 }
@@ -149,7 +150,10 @@ func (s *Shadow) Decided(op *admission.Op, now int64, maxWait time.Duration) *No
 	n.names = s.c.Chain.Scalars(r)
 	r.Ledger, r.Header, r.Body = nil, copyFields(r.Header), copyScalars(r.Body, n.names)
 	if op.Group != nil && s.c.Chain.Hooks().Has(policy.HookRoute) {
-		n.c.View = op.Group.View(nil, now)
+		n.c.View = op.View(now, nil)
+	}
+	if i := op.Upstream(); op.Group != nil && i >= 0 {
+		n.went = op.Group.Upstream(i).Name
 	}
 	if !s.push(event{kind: asked, note: n, now: now, maxWait: maxWait}) {
 		return nil
@@ -243,7 +247,7 @@ func (s *Shadow) handle(e event) {
 		e.note.asked = true
 		said := c.Ask(chain, s.c.Overlay, e.maxWait)
 		s.would[WouldOf(said)].Add(1)
-		d := Compare(e.note.live, said)
+		d := Compare(e.note.live, said, e.note.went)
 		s.diffs[d].Add(1)
 		if d != Same {
 			s.latest.Store(&Disagreement{At: e.now, Diff: d, Subsystem: c.Req.Subsystem, Key: c.Req.Key, Method: c.Req.Method, Path: c.Req.Path,

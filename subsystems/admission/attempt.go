@@ -51,7 +51,7 @@ func (c *Core) prepare(now int64, op *Op) {
 	}
 	op.Decision.Reset()
 	op.entries.reset()
-	op.candidates = op.candidates[:0]
+	op.candidates, op.view = op.candidates[:0], op.view[:0]
 	op.faults = nil
 	op.full = route.Set{}
 	op.upstream, op.again, op.inLine = -1, false, 0
@@ -84,11 +84,7 @@ func (c *Core) ask(now int64, op *Op) {
 	if op.Group == nil || !chain.Hooks().Has(policy.HookRoute) {
 		return
 	}
-	op.view = op.Group.View(op.view[:0], now)
-	for i := range op.view {
-		op.view[i].Healthy = op.view[i].Healthy && !op.tried.Has(i)
-	}
-	c.fillRemaining(now, op)
+	op.view = c.upstreams(now, op, op.view[:0])
 	op.answer.Reset()
 	m := chain.OnRoute(&op.Req, op.view, &op.answer, &op.scratch)
 	if d, a := &op.Decision, &op.answer; a.Action == policy.ActionDeny {
@@ -157,15 +153,19 @@ func blamed(chain *policy.Chain, name string, hook policy.Hook) *policy.Member {
 	return first
 }
 
-// fillRemaining shows the route hook what the configured limit of each upstream has left.
-func (c *Core) fillRemaining(now int64, op *Op) {
-	l := c.set.Load().rates[levelUpstream]
-	if l == nil {
-		return
+// upstreams appends the upstreams of op as the route hook sees them: one where an earlier
+// attempt failed is not healthy, and Remaining is what its configured limit has left.
+func (c *Core) upstreams(now int64, op *Op, dst []policy.Upstream) []policy.Upstream {
+	had := len(dst)
+	dst = op.Group.View(dst, now)
+	view, l := dst[had:], c.set.Load().rates[levelUpstream]
+	for i := range view {
+		view[i].Healthy = view[i].Healthy && !op.tried.Has(i)
+		if l != nil {
+			view[i].Remaining = l.Peek(now, op.Group.Upstream(i).ID, op.Req.Cost).Remaining
+		}
 	}
-	for i := range op.view {
-		op.view[i].Remaining = l.Peek(now, op.Group.Upstream(i).ID, op.Req.Cost).Remaining
-	}
+	return dst
 }
 
 // take takes the configured rate of a level. At the upstream's level it also

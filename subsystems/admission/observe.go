@@ -32,6 +32,26 @@ func (op *Op) Asked() (key string, cost int64, priority int) {
 	return op.base.key, op.base.cost, op.base.priority
 }
 
+// View appends the upstreams of the attempt in hand to dst, as the route hook was shown
+// them, or would have been; none without a Group. It is for Observer.Decided.
+func (op *Op) View(now int64, dst []policy.Upstream) []policy.Upstream {
+	if op.Group == nil || len(op.view) > 0 {
+		return append(dst, op.view...)
+	}
+	had := len(dst)
+	dst = op.core.upstreams(now, op, dst)
+	if op.upstream < 0 {
+		return dst
+	}
+	name := op.core.set.Load().names[levelUpstream]
+	for i := range op.entries { // it has been taken from since
+		if e := &op.entries[i]; e.From != nil && e.Policy == "" && e.Limiter == name && e.Wait == 0 {
+			dst[had+op.upstream].Remaining += e.Cost
+		}
+	}
+	return dst
+}
+
 // MaxWait is the longest wait of an operation in the configuration in force.
 func (op *Op) MaxWait() time.Duration { return op.core.set.Load().MaxWait }
 

@@ -111,3 +111,61 @@ func TestSaidBy(t *testing.T) {
 		}
 	}
 }
+
+// viewer keeps what it is shown of the upstreams.
+type viewer struct {
+	watcher
+	view []policy.Upstream
+}
+
+func (w *viewer) Decided(now int64, op *Op, _ Verdict) { w.view = op.View(now, w.view[:0]) }
+
+// An observer sees the upstreams as the route hook does, before the attempt took of them,
+// whether there is such a hook or not.
+func TestObserverSeesUpstreams(t *testing.T) {
+	var hook []policy.Upstream
+	p := &testPolicy{name: "p", onRoute: func(_ *policy.Request, ups []policy.Upstream, _ *policy.Decision) error {
+		hook = append(hook[:0], ups...)
+		return nil
+	}}
+	limits := func(c *Config) {
+		c.Limits.PerUpstream, c.Retry.Base = Limit{Rate: 1, Per: time.Hour, Burst: 5}, 0
+	}
+	var seen [2]string
+	for i, r := range []*rig{newRig(t, limits, p), newRig(t, limits)} {
+		w := &viewer{}
+		r.c.Observe(w)
+		g := group(t, "a", "b")
+		res := policy.Response{Error: policy.ErrorRefused}
+		op := r.op("k")
+		op.Group, op.Idempotent, op.Replayable = g, true, true
+		r.begin(op, Go)
+		seen[i] = fmt.Sprintf("%+v", w.view)
+		if i == 0 && fmt.Sprintf("%+v", hook) != seen[i] {
+			t.Errorf("the observer saw\n%s\nthe hook\n%+v", seen[i], hook)
+		}
+		if len(w.view) != 2 || w.view[0].Remaining != 4 || !w.view[0].Healthy {
+			t.Errorf("%+v", w.view)
+		}
+		r.c.Started(r.now, op)
+		if !r.c.Answered(r.now, op, &res) {
+			t.Fatal("not tried again")
+		}
+		r.c.Settle(r.now, op, &res, nil)
+		r.c.Again(r.now, op)
+		seen[i] += fmt.Sprintf("%+v", w.view)
+		if w.view[0].Healthy || w.view[0].Remaining != 3 || w.view[1].Remaining != 4 {
+			t.Errorf("after a failure: %+v", w.view)
+		}
+		r.c.Cancel(r.now, op, nil)
+		op.Free()
+		op = r.op("k")
+		r.begin(op, Go)
+		if len(w.view) != 0 {
+			t.Errorf("without a group: %+v", w.view)
+		}
+	}
+	if seen[0] != seen[1] {
+		t.Errorf("with a hook\n%s\nwithout\n%s", seen[0], seen[1])
+	}
+}
