@@ -5,19 +5,54 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
 	"github.com/gaia-host/gaia/host/experiment/dist"
 )
 
-// Decode reads a Spec. Unknown fields are errors. It does not Check.
+// Decode reads a Spec. Unknown fields are errors, and so is a null, which is what NaN and
+// Infinity of a script become. It does not Check.
 func Decode(text []byte) (*Spec, error) {
+	var all any
+	if err := json.Unmarshal(text, &all); err != nil {
+		return nil, err
+	}
+	if at := nullIn(all, ""); at != "" {
+		return nil, fmt.Errorf("%s has no value: it is null, or was NaN or Infinity", strings.TrimPrefix(at, "."))
+	}
 	var s Spec
 	if err := strict(text, &s); err != nil {
 		return nil, err
 	}
 	return &s, nil
+}
+
+// nullIn is where a null stands in v, "" nowhere. The parameters of policies may be null.
+func nullIn(v any, at string) string {
+	switch v := v.(type) {
+	case nil:
+		return at
+	case map[string]any:
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			if name == "params" {
+				continue
+			}
+			if found := nullIn(v[name], at+"."+name); found != "" {
+				return found
+			}
+		}
+	case []any:
+		for i := range v {
+			if found := nullIn(v[i], fmt.Sprintf("%s[%d]", at, i)); found != "" {
+				return found
+			}
+		}
+	}
+	return ""
 }
 
 func strict(text []byte, into any) error {

@@ -3,6 +3,7 @@ package experiment
 import (
 	"encoding/json"
 	"math"
+	"slices"
 
 	"github.com/gaia-host/gaia/host/experiment/sim"
 	"github.com/gaia-host/gaia/host/experiment/stats"
@@ -63,7 +64,7 @@ type Series struct {
 	Queue    map[string]Numbers `json:"queue"` // by upstream
 }
 
-// Numbers are written with five significant digits, NaN as null.
+// Numbers are written with six significant digits, NaN as null.
 type Numbers []float64
 
 // MarshalJSON implements json.Marshaler.
@@ -99,41 +100,72 @@ func round(v float64) float64 {
 		return 0
 	}
 	scale := math.Pow(10, 5-math.Floor(math.Log10(math.Abs(v))))
-	return math.Round(v*scale) / scale
+	if r := math.Round(v*scale) / scale; finite(r) {
+		return r
+	}
+	return v // so small that the scale is infinite, or so large that it was rounded out of range
 }
 
 const maxKeysShown = 200
 
+// replica is what is kept of a replica that ended: thousands of them must fit in memory.
+type replica struct {
+	values []float64 // of the metrics
+	series sim.Series
+	waits  []held
+	keys   []sim.Key // the first of them
+	faults uint64
+	fault  string // the first, "" none
+}
+
+// held is how many requests were held for so long, in the steps of a histogram.
+type held struct{ us, n int64 }
+
+// digest keeps of an outcome what a result is made of.
+func (s *Spec) digest(ms []Metric, o *sim.Outcome) *replica {
+	r := &replica{values: s.measure(ms, o), series: o.Series, keys: slices.Clone(o.Keys[:min(len(o.Keys), maxKeysShown)]), faults: o.PolicyFaults}
+	for _, bar := range o.Wait.Distribution() {
+		if bar.Count > 0 {
+			r.waits = append(r.waits, held{bar.From, bar.Count})
+		}
+	}
+	r.waits = slices.Clip(r.waits)
+	return r
+}
+
 // summarize makes the result of a strategy out of its replicas, in their order.
-func (s *Spec) summarize(v variant, outcomes []*sim.Outcome, ms []Metric) StrategyResult {
+func (s *Spec) summarize(v variant, replicas []*replica, ms []Metric) StrategyResult {
 	r := StrategyResult{Name: v.name, Kind: v.strategy.Kind, From: v.from, Point: v.point, Values: map[string]Numbers{}, Means: map[string]stats.Estimate{}}
-	for _, o := range outcomes {
-		for i, value := range s.measure(ms, o) {
+	for _, o := range replicas {
+		for i, value := range o.values {
 			r.Values[ms[i].Name] = append(r.Values[ms[i].Name], value)
 		}
-		r.Faults += o.PolicyFaults
+		r.Faults += o.faults
+		if r.Fault == "" {
+			r.Fault = o.fault
+		}
 	}
 	for i := range ms {
 		r.Means[ms[i].Name] = stats.Of(r.Values[ms[i].Name])
 	}
-	r.Series = s.series(outcomes)
-	r.Waits = waits(outcomes)
-	r.Keys = keys(outcomes)
+	r.Series = s.series(replicas)
+	r.Waits = waits(replicas)
+	r.Keys = keys(replicas)
 	return r
 }
 
-func (s *Spec) series(outcomes []*sim.Outcome) *Series {
+func (s *Spec) series(replicas []*replica) *Series {
 	out := &Series{Rates: map[string]Numbers{}, Queue: map[string]Numbers{}}
-	if len(outcomes) == 0 {
+	if len(replicas) == 0 {
 		return out
 	}
-	step := outcomes[0].Series.Step.Seconds()
+	step := replicas[0].series.Step.Seconds()
 	out.Step = step
 	mean := func(pick func(*sim.Series) []float64, per float64) Numbers {
-		sum := make(Numbers, len(outcomes[0].Series.Offered))
-		for _, o := range outcomes {
-			for i, v := range pick(&o.Series) {
-				sum[i] += v / per / float64(len(outcomes))
+		sum := make(Numbers, len(replicas[0].series.Offered))
+		for _, o := range replicas {
+			for i, v := range pick(&o.series) {
+				sum[i] += v / per / float64(len(replicas))
 			}
 		}
 		return sum
@@ -151,14 +183,13 @@ func (s *Spec) series(outcomes []*sim.Outcome) *Series {
 }
 
 // waits is the distribution of waits over all replicas, at the shares that a plot shows.
-func waits(outcomes []*sim.Outcome) []Point {
+func waits(replicas []*replica) []Point {
 	points := []Point{}
-	if len(outcomes) == 0 {
-		return points
-	}
 	all := sim.NewHistogram()
-	for _, o := range outcomes {
-		all.Merge(o.Wait)
+	for _, o := range replicas {
+		for _, w := range o.waits {
+			_ = all.RecordValues(w.us, w.n) // in range: it comes from such a histogram
+		}
 	}
 	if all.TotalCount() == 0 {
 		return points
@@ -169,14 +200,14 @@ func waits(outcomes []*sim.Outcome) []Point {
 	return points
 }
 
-func keys(outcomes []*sim.Outcome) []KeyResult {
+func keys(replicas []*replica) []KeyResult {
 	out := []KeyResult{}
-	for _, o := range outcomes {
-		for i := range o.Keys[:min(len(o.Keys), maxKeysShown)] {
+	for _, o := range replicas {
+		for i := range o.keys {
 			if i == len(out) {
 				out = append(out, KeyResult{})
 			}
-			k := &o.Keys[i]
+			k := &o.keys[i]
 			out[i].Offered += k.Offered
 			out[i].Good += k.Good
 			out[i].Starved = max(out[i].Starved, round(k.Starved.Seconds()))

@@ -60,9 +60,9 @@ func Run(ctx context.Context, s *Spec, o Options) (*Result, error) {
 		return nil, fmt.Errorf("start the Wasm engine: %w", err)
 	}
 	defer engine.Close()
-	t := &trial{spec: &expanded, o: o, engine: engine, variants: variants, outcomes: make([][]*sim.Outcome, len(variants)), faults: make([]string, len(variants))}
-	for i := range t.outcomes {
-		t.outcomes[i] = make([]*sim.Outcome, s.replicas())
+	t := &trial{spec: &expanded, o: o, engine: engine, variants: variants, replicas: make([][]*replica, len(variants))}
+	for i := range t.replicas {
+		t.replicas[i] = make([]*replica, s.replicas())
 	}
 	cause := t.runAll(ctx)
 	res := t.result(s)
@@ -84,9 +84,8 @@ type trial struct {
 	engine   *wasm.Engine
 	variants []variant
 
-	mu       sync.Mutex // guards what follows
-	outcomes [][]*sim.Outcome
-	faults   []string
+	mu       sync.Mutex   // guards what follows
+	replicas [][]*replica // by variant and number
 	done     int
 }
 
@@ -163,12 +162,13 @@ func (t *trial) one(ctx context.Context, v, replica int) (err error) {
 		return fmt.Errorf("strategy %s, replica %d: %w", name, replica, err)
 	}
 	outcome.PolicyFaults = faults
+	digest := t.spec.digest(Metrics(), outcome)
+	if fault != nil {
+		digest.fault = fault.Error()
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.outcomes[v][replica] = outcome
-	if fault != nil && t.faults[v] == "" {
-		t.faults[v] = fault.Error()
-	}
+	t.replicas[v][replica] = digest
 	t.done++
 	if t.o.Progress != nil {
 		t.o.Progress(t.done, len(t.variants)*t.spec.replicas())
@@ -184,8 +184,7 @@ func (t *trial) result(s *Spec) *Result {
 		return res
 	}
 	for i, v := range t.variants {
-		r := t.spec.summarize(v, t.outcomes[i][:whole], res.Metrics)
-		r.Fault = t.faults[i]
+		r := t.spec.summarize(v, t.replicas[i][:whole], res.Metrics)
 		if i > 0 {
 			r.Differences = map[string]stats.Difference{}
 			for _, m := range res.Metrics {
@@ -201,7 +200,7 @@ func (t *trial) result(s *Spec) *Result {
 func (t *trial) whole() int {
 	for replica := range t.spec.replicas() {
 		for v := range t.variants {
-			if t.outcomes[v][replica] == nil {
+			if t.replicas[v][replica] == nil {
 				return replica
 			}
 		}

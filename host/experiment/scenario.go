@@ -44,8 +44,10 @@ func (s *Scenario) build(spec *Spec, name string) (sim.Scenario, error) {
 	if s.Users < 0 || s.Users > 1_000_000 {
 		return out, errors.New("users: want at most 1000000")
 	}
-	if s.Start < 0 || s.For < 0 {
-		return out, errors.New("startTime and duration must not be negative")
+	for _, d := range []Duration{s.Start, s.For} {
+		if d < 0 || time.Duration(d) > MaxDuration {
+			return out, fmt.Errorf("startTime and duration: want 0 to %v", MaxDuration)
+		}
 	}
 	if s.For > 0 {
 		out.Until = out.From + time.Duration(s.For)
@@ -56,8 +58,8 @@ func (s *Scenario) build(spec *Spec, name string) (sim.Scenario, error) {
 	if s.Priority != nil {
 		out.Priority = *s.Priority
 	}
-	if out.Patience < 0 || out.Priority < 0 || out.Priority > policy.MaxPriority {
-		return out, fmt.Errorf("want a patience of 0 or more, and a priority of 0 to %d", policy.MaxPriority)
+	if out.Patience < 0 || out.Patience > MaxDuration || out.Priority < 0 || out.Priority > policy.MaxPriority {
+		return out, fmt.Errorf("want a patience of 0 to %v, and a priority of 0 to %d", MaxDuration, policy.MaxPriority)
 	}
 	if out.Method == "" {
 		out.Method = "GET"
@@ -98,8 +100,8 @@ func count(given ...bool) (n int) {
 
 func (k *Keys) build(base string) ([]string, dist.Dist, error) {
 	names := k.Names
-	if k.N > 0 && len(names) > 0 {
-		return nil, dist.Dist{}, errors.New("keys: want names or n, not both")
+	if k.N < 0 || k.N > 0 && len(names) > 0 {
+		return nil, dist.Dist{}, errors.New("keys: want names, or n of 1 or more, not both")
 	}
 	n := max(k.N, len(names), 1)
 	d, err := dist.Zipf(n, k.S)

@@ -16,7 +16,10 @@ import (
 const (
 	MaxDuration   = 31 * 24 * time.Hour
 	MaxReplicas   = 1000
-	MaxStrategies = 200 // after sweeps
+	MaxStrategies = 200    // after sweeps
+	MaxRuns       = 10_000 // replicas of all strategies
+	// MaxArrivals is about how many requests one replica may ask for.
+	MaxArrivals = 1_000_000_000
 )
 
 // Spec is an experiment, as a script or a JSON file writes it. Decode reads one;
@@ -204,10 +207,15 @@ func (s *Spec) Check() error {
 			bad("%s: want at least one", what)
 		}
 	}
+	arrivals := 0.0
 	for name, sc := range s.Scenarios.All() {
 		if _, err := sc.build(s, name); err != nil {
 			bad("scenarios.%s: %w", name, err)
 		}
+		arrivals += sc.arrivals(d)
+	}
+	if arrivals > MaxArrivals {
+		bad("the scenarios ask for about %.0g requests in each replica: want at most %.0g, by a lower rate or a shorter duration", arrivals, float64(MaxArrivals))
 	}
 	for name, u := range s.Upstreams.All() {
 		c := u.config()
@@ -219,6 +227,13 @@ func (s *Spec) Check() error {
 		if err := st.check(); err != nil {
 			bad("strategies.%s: %w", name, err)
 		}
+	}
+	if variants, err := s.variants(); err != nil {
+		faults = append(faults, err)
+	} else if _, err := s.conditions(variants); err != nil {
+		faults = append(faults, err)
+	} else if runs := len(variants) * s.replicas(); runs > MaxRuns {
+		bad("%d strategies with %d replicas are %d runs: want at most %d", len(variants), s.replicas(), runs, MaxRuns)
 	}
 	return errors.Join(faults...)
 }
@@ -260,6 +275,9 @@ func (st *Strategy) check() error {
 	case st.Kind == KindInline && len(st.Hooks) == 0:
 		return errors.New("want at least one hook: onRequest, onRoute, onResponse, onDone or onTick")
 	}
+	if st.Retry != nil && !slices.Contains([]string{"", "none", "full"}, st.Retry.Jitter) {
+		return fmt.Errorf("retry: unknown jitter %q (want none or full)", st.Retry.Jitter)
+	}
 	r := st.retry()
 	return r.Check()
 }
@@ -283,12 +301,35 @@ func (st *Strategy) retry() sim.Retry {
 	return out
 }
 
+// arrivals is about how many requests the scenario asks for in a run of length d, of
+// processes that come at one rate; 0 of others.
+func (s *Scenario) arrivals(d time.Duration) float64 {
+	a := s.Arrivals
+	if a == nil || !slices.Contains([]string{"constant", "poisson", "pareto", "batch"}, a.Kind) {
+		return 0
+	}
+	length := d - time.Duration(s.Start)
+	if s.For > 0 {
+		length = min(length, time.Duration(s.For))
+	}
+	n := a.Rate / a.unit() * max(length, 0).Seconds()
+	if a.Kind == "batch" {
+		n *= max(1, a.Size.Mean())
+	}
+	return n
+}
+
+// unit is what rates are per, in seconds.
+func (a *Arrivals) unit() float64 {
+	if a.TimeUnit > 0 {
+		return time.Duration(a.TimeUnit).Seconds()
+	}
+	return 1
+}
+
 // process makes the open process of a.
 func (a *Arrivals) process() (arrivals.Process, error) {
-	unit := 1.0
-	if a.TimeUnit > 0 {
-		unit = time.Duration(a.TimeUnit).Seconds()
-	}
+	unit := a.unit()
 	c := arrivals.Config{Kind: a.Kind, Rate: a.Rate / unit, Peak: a.Peak / unit, Period: time.Duration(a.Period), At: time.Duration(a.At),
 		Ramp: time.Duration(a.Ramp), Hold: time.Duration(a.Hold), On: time.Duration(a.On), Off: time.Duration(a.Off), Alpha: a.Alpha, Size: a.Size.Dist}
 	for _, s := range a.Stages {

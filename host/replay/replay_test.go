@@ -173,6 +173,8 @@ func TestBadTraces(t *testing.T) {
 		strings.Replace(good, `"wait"`, `"upstreams":[{"name":""}],"wait"`, 1):                                                          "t.jsonl:1: upstreams[0]: want a name",
 		strings.Replace(good, `"wait"`, `"upstreams":[{"name":"a","error_rate":2}],"wait"`, 1):                                          "t.jsonl:1: upstreams[0]: want",
 		strings.Replace(good, `"wait"`, `"upstreams":[{"name":"a"}`+strings.Repeat(`,{"name":"a"}`, record.MaxUpstreams)+`],"wait"`, 1): "t.jsonl:1: upstreams: 17 of them",
+		strings.Replace(good, `"time":1700000000000`, `"time":1e13`, 1):                                                                 "t.jsonl:1: time 1e+13 is out of range",
+		strings.Replace(good, `"wait":0`, `"wait":2e12`, 1):                                                                             "t.jsonl:1: wait 2e+12 is out of range",
 		strings.Repeat("x", maxLine+1):                                                                                                  "t.jsonl:1: ",
 	} {
 		if _, err := read(strings.NewReader(text), "t.jsonl"); err == nil || !strings.Contains(err.Error(), want) {
@@ -193,7 +195,7 @@ func FuzzRead(f *testing.F) {
 		seen := map[*row]bool{}
 		last := int64(-1 << 63)
 		for _, m := range moments(rows) {
-			if m.at < last || (m.kind == asked) == seen[m.row] {
+			if m.at < 0 && m.row.Wait >= 0 || m.at < last || (m.kind == asked) == seen[m.row] {
 				t.Fatalf("%d after %d, kind %d", m.at, last, m.kind)
 			}
 			last, seen[m.row] = m.at, true

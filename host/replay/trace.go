@@ -22,7 +22,8 @@ import (
 const (
 	maxRows = 2_000_000
 	maxLine = 1 << 20
-	maxTime = 1e15 // ms: some 31 000 years
+	maxTime = 4e12 // ms from 1970, some 126 years; with all that follows it stays in range
+	maxLong = 1e12 // ms of a wait, an answer and so on
 )
 
 // row is one recorded attempt and where it stands.
@@ -106,7 +107,7 @@ func (r *row) check() error {
 	}
 	for name, v := range map[string]float64{"wait": r.Wait, "deadline": r.Deadline, "retry_after": r.RetryAfter, "said.delay": r.Said.Delay,
 		"service": value(r.Service), "answered": value(r.Answered)} {
-		if !within(v, -maxTime, maxTime) {
+		if !within(v, -maxLong, maxLong) {
 			return fmt.Errorf("%s %g is out of range", name, v)
 		}
 	}
@@ -118,7 +119,7 @@ func (r *row) checkUpstreams() error {
 		return fmt.Errorf("upstreams: %d of them, want at most %d", len(r.Upstreams), record.MaxUpstreams)
 	}
 	for i, u := range r.Upstreams {
-		if u.Name == "" || u.Weight < 0 || u.InFlight < 0 || !within(u.ErrorRate, 0, 1) || !within(u.P50, 0, maxTime) || !within(u.P95, 0, maxTime) {
+		if u.Name == "" || u.Weight < 0 || u.InFlight < 0 || !within(u.ErrorRate, 0, 1) || !within(u.P50, 0, maxLong) || !within(u.P95, 0, maxLong) {
 			return fmt.Errorf("upstreams[%d]: want a name, an error_rate of 0 to 1, and no number below 0", i)
 		}
 	}

@@ -16,8 +16,8 @@ import (
 
 // Process gives arrival times, in ns from the start of its scenario, not falling.
 type Process interface {
-	// Next returns the time of the next arrivals and how many there are at once;
-	// false: there are no more.
+	// Next returns the time of the next arrivals and how many there are at once: 0 where
+	// it looked so far and found none yet. false: there are no more.
 	Next(rng *rand.Rand) (at int64, n int, ok bool)
 }
 
@@ -48,8 +48,15 @@ func Kinds() []string {
 	return []string{"constant", "poisson", "ramping", "diurnal", "onOff", "pareto", "flash", "batch"}
 }
 
-// maxRate bounds what one process may offer each second of virtual time.
-const maxRate = 1e7
+// Bounds of what one process may be.
+const (
+	maxRate  = 1e7                   // a second of virtual time
+	maxBatch = 1e6                   // at once
+	maxSpan  = 1000 * 24 * time.Hour // of any time, and of all stages together
+	// maxLooks is how far a call of Next looks through a time in which nobody comes: a
+	// rate that is low after it was high takes for ever else.
+	maxLooks = 1000
+)
 
 func checkRate(name string, v float64) error {
 	if math.IsNaN(v) || v < 0 || v > maxRate {
@@ -62,6 +69,11 @@ func checkRate(name string, v float64) error {
 func New(c Config) (Process, error) {
 	if err := errors.Join(checkRate("rate", c.Rate), checkRate("peak", c.Peak)); err != nil {
 		return nil, err
+	}
+	for _, d := range []time.Duration{c.Period, c.At, c.Ramp, c.Hold, c.On, c.Off} {
+		if d < 0 || d > maxSpan {
+			return nil, fmt.Errorf("%s: want times of 0 to %v, got %v", c.Kind, maxSpan, d)
+		}
 	}
 	positive := func(name string, ds ...time.Duration) error {
 		for _, d := range ds {
@@ -94,7 +106,7 @@ func New(c Config) (Process, error) {
 		}
 		return &onOff{rate: c.Rate, on: float64(c.On), off: float64(c.Off)}, nil
 	case "pareto":
-		if c.Alpha <= 1 {
+		if !(c.Alpha > 1) {
 			return nil, errors.New("pareto: alpha must be more than 1, or the gaps have no mean")
 		}
 		if c.Rate == 0 {
@@ -131,7 +143,7 @@ func (p *regular) Next(rng *rand.Rand) (int64, int, bool) {
 	p.begun = true
 	n := 1
 	if p.size != nil {
-		n = max(1, int(p.size.At(rng.Float64())+0.5))
+		n = max(1, int(min(p.size.At(rng.Float64())+0.5, maxBatch)))
 	}
 	return int64(p.at), n, p.at < math.MaxInt64
 }
@@ -149,7 +161,7 @@ func (p *thinned) Next(rng *rand.Rand) (int64, int, bool) {
 	if p.most == 0 {
 		return 0, 0, false
 	}
-	for {
+	for range maxLooks {
 		p.at += gap(rng, p.most)
 		if p.at >= math.MaxInt64 || p.end > 0 && p.at > float64(p.end) {
 			return 0, 0, false
@@ -158,6 +170,7 @@ func (p *thinned) Next(rng *rand.Rand) (int64, int, bool) {
 			return at, 1, true
 		}
 	}
+	return int64(p.at), 0, true
 }
 
 func ramping(c Config) (Process, error) {
@@ -169,8 +182,8 @@ func ramping(c Config) (Process, error) {
 		if err := checkRate("target", s.Target); err != nil {
 			return nil, fmt.Errorf("stages[%d]: %w", i, err)
 		}
-		if s.Duration < 0 {
-			return nil, fmt.Errorf("stages[%d]: the duration is below 0", i)
+		if s.Duration < 0 || s.Duration > maxSpan-end {
+			return nil, fmt.Errorf("stages[%d]: want durations of 0 or more, and of %v at most together", i, maxSpan)
 		}
 		most, end = max(most, s.Target), end+s.Duration
 	}
@@ -216,9 +229,11 @@ func (p *onOff) Next(rng *rand.Rand) (int64, int, bool) {
 		p.until = rng.ExpFloat64() * p.on
 	}
 	p.at += gap(rng, p.rate)
-	for p.at > p.until { // the process has no memory: what is left of the gap starts anew after the pause
+	for looks := 0; p.at > p.until; looks++ { // the process has no memory: what is left of the gap starts anew after the pause
 		p.at = p.until + rng.ExpFloat64()*p.off
-		p.until = p.at + rng.ExpFloat64()*p.on
+		if p.until = p.at + rng.ExpFloat64()*p.on; looks == maxLooks {
+			return int64(p.at), 0, p.at < math.MaxInt64
+		}
 		p.at += gap(rng, p.rate)
 	}
 	return int64(p.at), 1, p.at < math.MaxInt64

@@ -83,3 +83,24 @@ func TestWrongConfigs(t *testing.T) {
 		}
 	}
 }
+
+// Where nobody comes for long, Next says so now and then, and time goes on.
+func TestNobodyComes(t *testing.T) {
+	for _, c := range []Config{
+		{Kind: "ramping", Rate: 1e6, Stages: []Stage{{Target: 0, Duration: time.Nanosecond}, {Target: 0, Duration: time.Hour}}},
+		{Kind: "onOff", Rate: 1e-9, On: time.Microsecond, Off: time.Microsecond},
+	} {
+		p, err := New(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rng, last := rand.New(rand.NewPCG(1, 2)), int64(0)
+		for range 100 {
+			at, n, ok := p.Next(rng)
+			if n != 0 || !ok || at <= last {
+				t.Fatalf("%s: %d at %d after %d, %v", c.Kind, n, at, last, ok)
+			}
+			last = at
+		}
+	}
+}

@@ -100,8 +100,9 @@ func RetryKinds() []string { return []string{"none", "fixed", "exponential", "de
 // Check returns every fault of r, joined.
 func (r *Retry) Check() error {
 	var faults []error
-	if r.Timeout < 0 {
-		faults = append(faults, errors.New("retry: timeout must not be below 0"))
+	const longest = 1000 * 24 * time.Hour
+	if r.Timeout < 0 || max(r.Timeout, r.Base, r.Max) > longest {
+		faults = append(faults, fmt.Errorf("retry: timeout, base and max must be 0 to %v", longest))
 	}
 	switch r.Kind {
 	case "", "none":
@@ -113,7 +114,7 @@ func (r *Retry) Check() error {
 	if r.Attempts < 1 || r.Attempts > 1000 {
 		faults = append(faults, errors.New("retry: attempts must be 1 to 1000"))
 	}
-	if r.Base <= 0 || r.Max < 0 || r.Budget < 0 {
+	if r.Base <= 0 || r.Max < 0 || !(r.Budget >= 0) {
 		faults = append(faults, errors.New("retry: base must be more than 0, max and budget not below 0"))
 	}
 	return errors.Join(faults...)
@@ -124,5 +125,5 @@ var ErrEvents = errors.New("the run has more events than it may")
 
 const (
 	defaultMaxEvents = 1_000_000_000
-	maxCalls         = 1 << 24 // under way at once
+	maxCalls         = 1 << 20 // under way at once: some 2 KB each
 )

@@ -90,30 +90,74 @@ func record(h *hdrhistogram.Histogram, d int64) {
 	_ = h.RecordValue(us) // in range
 }
 
+// maxWindow is how many moments a window keeps, a power of two. Where more lie within its
+// length, those that are close together become one, so that memory stays flat.
+const maxWindow = 1 << 20
+
 // window finds the most events within a sliding length of time.
 type window struct {
 	length int64
-	at     []int64 // a ring of the times within the length; a power of two of them
+	grain  int64    // moments nearer than this to the last become one; 0 only the same
+	at     []moment // a ring of those within the length; a power of two of them
 	head   int
-	n      int
+	n      int // moments in the ring
+	sum    int // events in it
 	most   int
 }
 
+// moment is a time and how many events it stands for.
+type moment struct {
+	at int64
+	n  int
+}
+
 func (w *window) add(now int64) {
-	for w.n > 0 && now-w.at[w.head] >= w.length {
+	for w.n > 0 && now-w.at[w.head].at >= w.length {
+		w.sum -= w.at[w.head].n
 		w.head = (w.head + 1) & (len(w.at) - 1)
 		w.n--
 	}
-	if w.n == len(w.at) {
-		grown := make([]int64, max(64, 2*len(w.at)))
-		for i := range w.n {
-			grown[i] = w.at[(w.head+i)&(len(w.at)-1)]
+	w.sum++
+	w.most = max(w.most, w.sum)
+	if w.n > 0 {
+		if last := &w.at[(w.head+w.n-1)&(len(w.at)-1)]; now-last.at <= w.grain {
+			last.n++
+			return
 		}
-		w.at, w.head = grown, 0
 	}
-	w.at[(w.head+w.n)&(len(w.at)-1)] = now
+	if w.n == len(w.at) {
+		w.grow()
+	}
+	w.at[(w.head+w.n)&(len(w.at)-1)] = moment{now, 1}
 	w.n++
-	w.most = max(w.most, w.n)
+}
+
+// grow makes room: a larger ring, or moments that stand for more.
+func (w *window) grow() {
+	if len(w.at) == maxWindow {
+		w.grain = max(2*w.grain, w.length/maxWindow*4, 1)
+		kept := 1
+		for i := 1; i < w.n; i++ {
+			last, m := &w.at[(w.head+kept-1)&(maxWindow-1)], w.at[(w.head+i)&(maxWindow-1)]
+			if m.at-last.at <= w.grain {
+				last.n += m.n
+				continue
+			}
+			w.at[(w.head+kept)&(maxWindow-1)] = m
+			kept++
+		}
+		w.n = kept
+		if kept < maxWindow {
+			return
+		}
+		w.grow()
+		return
+	}
+	grown := make([]moment, max(64, 2*len(w.at)))
+	for i := range w.n {
+		grown[i] = w.at[(w.head+i)&(len(w.at)-1)]
+	}
+	w.at, w.head = grown, 0
 }
 
 // littleTolerance is how far the two counts of Little's law may lie apart: they are

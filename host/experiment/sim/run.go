@@ -123,11 +123,8 @@ func (r *run) push(e event) {
 // loop takes what comes next, an arrival or an event, until the time is over.
 func (r *run) loop() error {
 	for r.o.Events = 0; ; r.o.Events++ {
-		if r.o.Events > r.c.MaxEvents {
-			return ErrEvents
-		}
-		if r.c.Halt != nil && r.c.Halt.Load() {
-			return r.c.Cause()
+		if r.over() {
+			return r.why()
 		}
 		src := r.nextSource()
 		at := int64(-1)
@@ -151,6 +148,19 @@ func (r *run) loop() error {
 			return err
 		}
 	}
+}
+
+// over reports whether the run has to end early.
+func (r *run) over() bool {
+	return r.o.Events > r.c.MaxEvents || r.c.Halt != nil && r.c.Halt.Load()
+}
+
+// why says why it has to.
+func (r *run) why() error {
+	if r.o.Events > r.c.MaxEvents {
+		return fmt.Errorf("%w: %d", ErrEvents, r.c.MaxEvents)
+	}
+	return r.c.Cause()
 }
 
 func (r *run) happen(e event) error {
@@ -191,7 +201,7 @@ func (r *run) newCall(src, user int32) (int32, error) {
 		r.free = r.calls[i].next
 	} else {
 		if len(r.calls) >= maxCalls {
-			return 0, fmt.Errorf("more than %d requests under way: callers with a patience, or a limit with a longest wait, would bound them", maxCalls)
+			return 0, fmt.Errorf("more than %d requests under way: callers with a patience, a limit with a longest wait, or an upstream that answers sooner, would bound them", maxCalls)
 		}
 		i = int32(len(r.calls))
 		r.calls = append(r.calls, &call{})

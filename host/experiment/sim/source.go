@@ -5,6 +5,8 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"time"
+
+	"github.com/gaia-host/gaia/extensions/policy"
 )
 
 // source is a scenario at work. What it draws depends on the seed, the replica and
@@ -87,8 +89,12 @@ func (r *run) advance(i int32) {
 	case sc.Process != nil:
 		at, s.n, ok = sc.Process.Next(s.rng)
 	}
+	if !ok || at >= int64(r.c.Duration) { // whatever its distance: the sum must not overflow
+		s.done = true
+		return
+	}
 	s.at = r.c.Start + int64(sc.From) + at
-	s.done = !ok || sc.Until > 0 && s.at >= r.c.Start+int64(sc.Until)
+	s.done = sc.Until > 0 && s.at >= r.c.Start+int64(sc.Until)
 }
 
 // nextSource is the source whose arrivals come first, -1 for none.
@@ -105,7 +111,12 @@ func (r *run) nextSource() int32 {
 // offer takes what a source offers now.
 func (r *run) offer(src int32) error {
 	s, sc := &r.sources[src], &r.c.Scenarios[src]
-	for range s.n {
+	for k := range s.n {
+		if k > 0 { // one of many at once is an event as well
+			if r.o.Events++; r.over() {
+				return r.why()
+			}
+		}
 		i, err := r.newCall(src, -1)
 		if err != nil {
 			return err
@@ -128,7 +139,7 @@ func (r *run) offer(src int32) error {
 func (r *run) draw(rng *rand.Rand, src int32, c *call) {
 	s, sc := &r.sources[src], &r.c.Scenarios[src]
 	c.key = s.keys[min(int(sc.Keys.At(rng.Float64())), len(s.keys)-1)]
-	c.cost = max(1, int64(sc.Cost.At(rng.Float64())+0.5))
+	c.cost = max(1, int64(min(sc.Cost.At(rng.Float64())+0.5, policy.MaxCost)))
 	c.service, c.tenant = rng.Float64(), sc.Tenant
 }
 
@@ -137,7 +148,7 @@ func (r *run) fromRow(s *source, c *call) (err error) {
 	if c.key, err = r.keyOf(s.row.Key); err != nil {
 		return err
 	}
-	c.cost, c.tenant, c.service = max(1, s.row.Cost), s.row.Tenant, s.row.Service
+	c.cost, c.tenant, c.service = min(max(1, s.row.Cost), policy.MaxCost), s.row.Tenant, s.row.Service
 	if c.service < 0 {
 		c.service = s.rng.Float64()
 	}
@@ -164,7 +175,8 @@ func (r *run) userArrives(src int32, u int32) error {
 
 func (r *run) thinkTime(src, u int32) int64 {
 	sc := &r.c.Scenarios[src]
-	return int64(sc.Think.At(r.sources[src].users[u].rng.Float64()) * float64(time.Millisecond))
+	const longest = float64(1 << 60) // some 36 years: what is added to a time must not overflow
+	return int64(min(sc.Think.At(r.sources[src].users[u].rng.Float64())*float64(time.Millisecond), longest))
 }
 
 // thinks plans a user's next request. At once would be for ever at one time, where

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/gaia-host/gaia/extensions/policy"
 	"github.com/gaia-host/gaia/host/experiment/sim"
 	"github.com/gaia-host/gaia/host/record"
 )
@@ -53,8 +54,8 @@ func row(get func(field string) string, unit float64) (sim.Row, error) {
 	}
 	if text := get("cost"); text != "" {
 		v, err := strconv.ParseFloat(text, 64)
-		if err != nil || math.IsNaN(v) || v < 0 || v > 1e15 {
-			return r, fmt.Errorf("cost %.40q: want a number that is not negative", text)
+		if err != nil || !(v >= 0 && v <= policy.MaxCost) {
+			return r, fmt.Errorf("cost %.40q: want a number of 0 to %d", text, int64(policy.MaxCost))
 		}
 		r.Cost = int64(v + 0.5)
 	}

@@ -40,7 +40,8 @@ type Config struct {
 const (
 	maxRows = 20_000_000
 	maxLine = 1 << 20
-	maxText = 256 // of a key or a tenant
+	maxText = 256     // of a key or a tenant
+	maxTime = 1 << 62 // ns from 1970, some 146 years: the difference of two stays in range
 )
 
 // fields are what a row is made of.
@@ -217,7 +218,7 @@ func (d *Data) shape(c Config) error {
 		if at < from || at >= to {
 			continue
 		}
-		r.At = int64(float64(at-from) * scale)
+		r.At = int64(min(float64(at-from)*scale, maxTime))
 		kept = append(kept, r)
 	}
 	d.rows = kept
@@ -250,15 +251,20 @@ func (d *Data) ranks() {
 func parseTime(text string, unit float64) (int64, error) {
 	if v, err := strconv.ParseFloat(text, 64); err == nil {
 		ns := v * unit
-		if math.IsNaN(ns) || math.Abs(ns) >= math.MaxInt64 {
-			return 0, fmt.Errorf("time %q is out of range", text)
+		if !(math.Abs(ns) < maxTime) {
+			return 0, fmt.Errorf("time %.40q is out of range", text)
 		}
 		return int64(ns), nil
 	}
 	for _, layout := range []string{time.RFC3339Nano, "2006-01-02 15:04:05.999999999", "02/Jan/2006:15:04:05 -0700"} {
-		if t, err := time.Parse(layout, text); err == nil {
-			return t.UnixNano(), nil
+		t, err := time.Parse(layout, text)
+		if err != nil {
+			continue
 		}
+		if math.Abs(float64(t.Unix()))*float64(time.Second) >= maxTime {
+			return 0, fmt.Errorf("time %.40q is out of range", text)
+		}
+		return t.UnixNano(), nil
 	}
 	return 0, fmt.Errorf("time %.40q: want a number, RFC 3339 or the time of an access log", text)
 }

@@ -49,6 +49,14 @@ func TestSliceAndScale(t *testing.T) {
 	}
 }
 
+// Times far apart, and stretched without end, stay in order.
+func TestFarTimes(t *testing.T) {
+	rows := read(t, Config{File: "a.csv", Scale: 1e300}, "time\n-4.6e9\n4.6e9\n0\n")
+	if len(rows) != 3 || rows[0].At != 0 || rows[1].At <= 0 || rows[2].At < rows[1].At {
+		t.Errorf("%+v", rows)
+	}
+}
+
 func TestWrongTracesNameTheLine(t *testing.T) {
 	for _, c := range []struct {
 		Config
@@ -62,6 +70,11 @@ func TestWrongTracesNameTheLine(t *testing.T) {
 		{Config{File: "a.csv", From: "1h"}, "time\n1\n", "no rows between"},
 		{Config{File: "a.csv"}, "time,cost\n1,-1\n", "a.csv:2: cost"},
 		{Config{File: "a.csv"}, "time\n1e300\n", "out of range"},
+		{Config{File: "a.csv"}, "time\n1\n-6e9\n", "a.csv:3: time \"-6e9\" is out of range"},
+		{Config{File: "a.csv"}, "time\n9999-01-01T00:00:00Z\n", "out of range"},
+		{Config{File: "a.csv"}, "time\nNaN\n", "out of range"},
+		{Config{File: "a.csv"}, "time,cost\n1,1e13\n", "a.csv:2: cost"},
+		{Config{File: "a.csv"}, "time,service\n1,-1\n", "a.csv:2: service"},
 		{Config{File: "a.jsonl"}, "{\"time\":1}\n[]\n", "a.jsonl:2:"},
 		{Config{File: "a.log"}, "nonsense\n", "a.log:1:"},
 		{Config{File: "a.log", Format: "xml"}, "", "unknown format"},

@@ -16,6 +16,9 @@ type Limit struct {
 	Tokens bool          // counts costs instead of requests
 }
 
+// maxUnits bounds a quota: so many are told apart, and sums of them stay in range.
+const maxUnits = 1 << 53
+
 // LimitKinds lists the kinds of limits.
 func LimitKinds() []string { return []string{"gcra", "fixedWindow"} }
 
@@ -23,8 +26,8 @@ func (l *Limit) check() error {
 	switch {
 	case l.Kind != "gcra" && l.Kind != "fixedWindow":
 		return fmt.Errorf("limit: unknown kind %q (want one of %v)", l.Kind, LimitKinds())
-	case l.Quota < 1:
-		return errors.New("limit: want a quota of at least 1")
+	case l.Quota < 1 || l.Quota > maxUnits || l.Burst > maxUnits:
+		return fmt.Errorf("limit: want a quota of 1 to %d, and a burst of at most that", int64(maxUnits))
 	case l.Per < 0 || l.Burst < 0:
 		return errors.New("limit: per and burst must not be negative")
 	}
@@ -36,8 +39,8 @@ type hidden struct {
 	Limit
 	used   int64 // fixedWindow: in the window that began at window
 	window int64
-	tat    int64 // gcra: theoretical arrival time
-	passed int64 // units let through in all
+	tat    int64   // gcra: theoretical arrival time
+	passed float64 // units let through in all
 }
 
 func newHidden(l Limit) *hidden {
@@ -59,7 +62,7 @@ func (h *hidden) units(cost int64) int64 {
 
 // emission is the time that n units take.
 func (h *hidden) emission(n int64) int64 {
-	return int64(float64(n) * float64(h.Per) / float64(h.Quota))
+	return int64(min(float64(n)*float64(h.Per)/float64(h.Quota), never/4))
 }
 
 // ask returns how long n units have to wait, 0 for not at all.
@@ -78,7 +81,7 @@ func (h *hidden) ask(now, n int64) time.Duration {
 }
 
 func (h *hidden) take(now, n int64) {
-	h.passed += n
+	h.passed += float64(n)
 	if h.Kind == "gcra" {
 		h.tat = max(h.tat, now) + h.emission(n)
 		return

@@ -46,6 +46,13 @@ type Errors struct {
 	Status  int // 0 is 500
 }
 
+// Bounds: sums of times stay in range.
+const (
+	maxSpan = 1000 * 24 * time.Hour
+	never   = float64(1 << 62) // a time that no run reaches
+	maxWork = float64(1 << 60) // of one job, ns
+)
+
 // Check returns every fault of c, joined.
 func (c *Config) Check() error {
 	var faults []error
@@ -53,11 +60,27 @@ func (c *Config) Check() error {
 	if c.Servers < 0 || c.Weight < 0 || c.Refusal < 0 {
 		bad("servers, weight and refusal must not be negative")
 	}
+	spans := []time.Duration{c.Refusal}
+	for _, s := range c.Steps {
+		spans = append(spans, s.At)
+	}
+	for _, s := range c.Pauses {
+		spans = append(spans, s.At, s.For)
+	}
+	for _, e := range c.Errors {
+		spans = append(spans, e.At, e.For)
+	}
+	for _, l := range c.Limits {
+		spans = append(spans, l.Per)
+	}
+	if longest := slices.Max(spans); longest > maxSpan {
+		bad("want no time above %v, got %v", maxSpan, longest)
+	}
 	if c.Style != "" && !slices.Contains(Styles(), c.Style) {
 		bad("headers: unknown style %q (want one of %v)", c.Style, Styles())
 	}
 	for i, s := range c.Steps {
-		if s.At < 0 || s.Servers < 0 || s.Speed < 0 {
+		if s.At < 0 || s.Servers < 0 || !(s.Speed >= 0) {
 			bad("steps[%d]: no value may be negative", i)
 		}
 		if s.Servers > 0 && c.Servers == 0 {
@@ -70,7 +93,7 @@ func (c *Config) Check() error {
 		}
 	}
 	for i, e := range c.Errors {
-		if e.At < 0 || e.For <= 0 || e.Share < 0 || e.Share > 1 || e.Status != 0 && (e.Status < 100 || e.Status > 599) {
+		if e.At < 0 || e.For <= 0 || !(e.Share >= 0 && e.Share <= 1) || e.Status != 0 && (e.Status < 100 || e.Status > 599) {
 			bad("errors[%d]: want at >= 0, for > 0, share in [0, 1] and a status", i)
 		}
 	}
@@ -99,7 +122,6 @@ type Stats struct {
 	Offered, Throttled, Overflowed, Served uint64
 	Busy, Queued                           int
 	Overload                               time.Duration // with jobs in the queue
-	Work                                   time.Duration // sum of service times begun
 }
 
 // Model is an upstream at work. It is for one goroutine.
@@ -181,7 +203,7 @@ func (m *Model) finish(now int64, work float64) int64 {
 		work -= room
 		at = float64(m.rates[i+1].at)
 	}
-	return int64(at + work/m.rates[i].speed)
+	return int64(min(at+work/m.rates[i].speed, never))
 }
 
 // Servers is how many jobs run at a time at now; 0 is no bound.
@@ -268,10 +290,9 @@ func (m *Model) status(now int64, j *Job) int {
 
 // begin gives the job a server and returns when it is done.
 func (m *Model) begin(now int64, j *Job) int64 {
-	work := m.c.Latency.At(j.Service) * float64(time.Millisecond)
+	work := min(m.c.Latency.At(j.Service)*float64(time.Millisecond), maxWork)
 	j.Served = true
 	m.stats.Busy++
-	m.stats.Work += time.Duration(work)
 	return m.finish(now, work)
 }
 
@@ -307,7 +328,7 @@ func (m *Model) QuotaUsed(now int64) float64 {
 	most := 0.0
 	for _, l := range m.limits {
 		if allowed := float64(l.Quota) * float64(now-m.start) / float64(l.Per); allowed > 0 {
-			most = max(most, float64(l.passed)/allowed)
+			most = max(most, l.passed/allowed)
 		}
 	}
 	return most
