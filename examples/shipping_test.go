@@ -2,9 +2,12 @@ package examples_test
 
 import (
 	"context"
+	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -40,9 +43,13 @@ func TestShipping(t *testing.T) {
 			dir := t.TempDir()
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()
-			cmd := exec.CommandContext(ctx, "sh", script, lang)
+			args := []string{script, lang}
+			if lang == sdk.Languages()[0] || os.Getenv("GAIA_ACCEPTANCE") != "" { // the rest is no matter of the language
+				args = append(args, registry(t)...)
+			}
+			cmd := exec.CommandContext(ctx, "sh", args...)
 			cmd.Dir = dir
-			cmd.Env = append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "UPSTREAM="+api.URL, "ASC="+asc,
+			cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "GAIA_") }), "DOCKER_CONFIG="+dir, "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "UPSTREAM="+api.URL, "ASC="+asc,
 				"GOCACHE="+strings.TrimSpace(string(goCache)), "XDG_CACHE_HOME="+filepath.Join(dir, "cache"), "XDG_RUNTIME_DIR="+dir)
 			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 			cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // gaia too
@@ -56,5 +63,54 @@ func TestShipping(t *testing.T) {
 				t.Errorf("it did not come to its end:\n%s", text)
 			}
 		})
+	}
+}
+
+// registry starts Debian's registry on the loopback and returns its address, nothing where it is missing outside of CI.
+func registry(t *testing.T) []string {
+	t.Helper()
+	tool, err := exec.LookPath("docker-registry")
+	if err != nil && os.Getenv("CI") == "" {
+		t.Log("not by a registry: docker-registry is missing; make deps installs it")
+		return nil
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	conf := filepath.Join(dir, "registry.yml")
+	text := fmt.Sprintf("version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: %q}\n", filepath.Join(dir, "data"), addr)
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(tool, "serve", conf)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	t.Cleanup(func() { _ = cmd.Process.Kill(); <-ended })
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if c, err := net.Dial("tcp", addr); err == nil {
+			_ = c.Close()
+			return []string{addr}
+		}
+		select {
+		case err := <-ended:
+			ended <- err
+			t.Fatalf("the registry ended: %v", err)
+		case <-t.Context().Done():
+			t.Fatal("the registry does not listen")
+		case <-tick.C:
+		}
 	}
 }

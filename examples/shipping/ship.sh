@@ -113,4 +113,22 @@ if [ "$lang" = js ]; then
 	gaia validate --locked -c gaia.yaml
 	must 5 gaia run --locked -c gaia.yaml --set "require_signed=[RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3]"
 fi
+
+if [ -n "$registry" ]; then
+	address=$registry/team/quota-$lang:1.0
+	say "the same by a registry: pushed, looked at, locked, granted what it uses, run"
+	(cd ../author && gaia policy push "quota/$module" "$address")
+	gaia policy inspect "oci://$address" --key team.key.pub
+	sed "s|use: ./$module|use: \"oci://$address\", grants: { limiters: true }|" gaia.yaml >registry.yaml
+	gaia policy lock -c registry.yaml
+	start -c registry.yaml
+	denied
+
+	say "what somebody else pushes under that tag is neither run nor locked"
+	(cd ../author && gaia policy keygen other.key && gaia policy push "quota/$module" "$address" --sign other.key)
+	must 0 gaia reload --socket gaia.sock
+	stop
+	must 0 gaia validate --locked -c registry.yaml
+	must 5 gaia policy lock -c registry.yaml
+fi
 say "done: a policy in $lang"

@@ -12,8 +12,10 @@ import (
 // envPrefix begins every variable that sets a key; "__" stands for the dots.
 const envPrefix = "GAIA_"
 
-// reservedEnv names the variables that belong to the client verbs.
-func reservedEnv(name string) bool { return name == "GAIA_TOKEN" || name == "GAIA_COLOR" }
+// reservedEnv names the variables that belong to other verbs than run.
+func reservedEnv(name string) bool {
+	return name == "GAIA_TOKEN" || name == "GAIA_COLOR" || name == "GAIA_KEY_PASSWORD"
+}
 
 // envName is the variable that sets a path.
 func envName(path []string) string {

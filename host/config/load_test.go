@@ -200,7 +200,7 @@ func TestEnvironment(t *testing.T) {
 		"GAIA_POLICIES__QUOTA__GRANTS__ENV=A,B",
 		"GAIA_POLICIES__QUOTA__MATCH__SUBSYSTEM=api,files",
 		"GAIA_SOCKET=", "GAIA_CONTROL=127.0.0.1:0",
-		"GAIA_TOKEN=abc", "GAIA_COLOR=never", "OTHER=x", "KEY=k1",
+		"GAIA_TOKEN=abc", "GAIA_COLOR=never", "GAIA_KEY_PASSWORD=x", "OTHER=x", "KEY=k1",
 	}})
 	q := cfg.Policies["quota"]
 	for _, c := range []struct{ got, want any }{
