@@ -102,9 +102,15 @@ func (s *Store) keep(r ref, m *Module, f found) {
 	if s.c.Dir == "" {
 		return
 	}
+	unlock, err := s.lock()
+	if err != nil {
+		s.c.Log.Warn("a fetched policy cannot be kept", "policy", r.url, "error", err)
+		return
+	}
+	defer unlock()
 	name := strings.TrimPrefix(m.Digest, "sha256:")
 	last := m.Digest
-	err := s.write(&m.lease, s.path(modulesDir, name), f.code)
+	err = s.write(&m.lease, s.path(modulesDir, name), f.code)
 	if err == nil && len(f.signature) > 0 {
 		err = s.write(&m.lease, s.path(modulesDir, name+SignatureSuffix), f.signature)
 	}
@@ -123,8 +129,8 @@ func (s *Store) keep(r ref, m *Module, f found) {
 
 func (s *Store) path(kind, name string) string { return filepath.Join(s.c.Dir, kind, name) }
 
-// write makes a file hold data and leases it. One that does already stays: another
-// process may hold it.
+// write makes a file hold data and leases it, under the lock of the cache. One that does
+// already stays: another process may hold it.
 func (s *Store) write(l *lease, path string, data []byte) error {
 	if old, err := l.read(path, int64(len(data))); err == nil && bytes.Equal(old, data) {
 		return nil

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -85,6 +86,33 @@ func (l *lease) release() {
 	l.held.files = nil
 }
 
+// lockTimeout bounds how long a process waits for another that writes into the cache,
+// which takes milliseconds.
+const lockTimeout = 5 * time.Second
+
+// lock holds all others off from writing into the cache and from sweeping it. Reading
+// takes no lock but leases.
+func (s *Store) lock() (unlock func(), err error) {
+	if err := os.MkdirAll(s.c.Dir, 0o700); err != nil {
+		return nil, err //nolint:wrapcheck // it names the path
+	}
+	f, err := os.OpenFile(filepath.Join(s.c.Dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it names the path
+	}
+	wait := time.NewTicker(5 * time.Millisecond)
+	defer wait.Stop()
+	for give := time.Now().Add(lockTimeout); ; <-wait.C {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) { // held, or a file system without locks
+			return func() { _ = f.Close() }, nil
+		}
+		if time.Now().After(give) {
+			return nil, errors.Join(errors.New("another process writes into the cache and does not end"), f.Close())
+		}
+	}
+}
+
 // smallestEntry is what a file of the cache takes at least, in bytes: it bounds their
 // number too.
 const smallestEntry = 4096
@@ -95,8 +123,8 @@ type entry struct {
 	used time.Time
 }
 
-// sweep drops what was not used for longest until the cache is within its bound. What
-// somebody holds a lease on stays.
+// sweep drops what was not used for longest until the cache is within its bound, under
+// the lock of the cache. What somebody holds a lease on stays.
 func (s *Store) sweep() {
 	entries, total := s.entries()
 	if total <= s.c.MaxCache {
@@ -122,7 +150,7 @@ func (s *Store) entries() (list []entry, total int64) {
 		}
 		for _, f := range files {
 			info, err := f.Info()
-			if err != nil || !info.Mode().IsRegular() {
+			if err != nil || !info.Mode().IsRegular() || strings.HasPrefix(f.Name(), ".") && time.Since(info.ModTime()) < time.Hour { // still being written
 				continue
 			}
 			e := entry{path: s.path(kind, f.Name()), size: max(info.Size(), smallestEntry), used: info.ModTime()}

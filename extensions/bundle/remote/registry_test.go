@@ -377,7 +377,7 @@ func TestRegistryOverTLSStaysThere(t *testing.T) {
 	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, site.Listener.Addr().String())
 	}
-	tr := site.Client().Transport.(*http.Transport).Clone()
+	tr := site.Client().Transport.(*http.Transport).Clone() // its DialContext leads to another name
 	tr.DialContext = dial
 	s.client.Transport = tr
 	if _, err := s.Fetch(t.Context(), "oci://example.com/p@"+digest, Want{}); err != nil {
