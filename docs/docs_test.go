@@ -189,7 +189,7 @@ func TestOperationsNamesEveryMetric(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it runs gaia")
 	}
-	s := newSession(t)
+	s := newSession(t, false)
 	b := block{page: "docs/operations.md"}
 	s.write([]block{{lang: "js", kind: "policy", file: "p.js", page: b.page, text: `import { counter, gauge } from "gaia";
 const seen = counter("seen"), level = gauge("level");

@@ -3,6 +3,7 @@ package docs_test
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -17,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gaia-host/gaia/extensions/bundle/remote/registrytest"
 )
 
 const (
@@ -125,7 +128,21 @@ func freeAddr(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func newSession(t *testing.T) *session {
+// startRegistry starts the registry of the pages; everybody may push there.
+func startRegistry(t *testing.T) string {
+	t.Helper()
+	r, err := registrytest.Start(registrytest.Config{Dir: t.TempDir()})
+	if errors.Is(err, registrytest.ErrMissing) && os.Getenv("CI") != "true" {
+		t.Skip(err)
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Stop)
+	return r.Host
+}
+
+// newSession makes the folder of a page. One about shipping has a registry.
+func newSession(t *testing.T, shipping bool) *session {
 	t.Helper()
 	bin := binDir(t)
 	dir, err := os.MkdirTemp("", "page-") //nolint:usetesting // the path of a socket has a bound, which t.TempDir may exceed
@@ -137,11 +154,14 @@ func newSession(t *testing.T) *session {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gateway, control := freeAddr(t), freeAddr(t)
+	gateway, control, registry := freeAddr(t), freeAddr(t), "registry.example.com"
+	if shipping {
+		registry = startRegistry(t)
+	}
 	s := &session{
 		t: t, dir: dir,
-		stand: strings.NewReplacer("127.0.0.1:8080", gateway, "127.0.0.1:4242", control, "https://api.example.com", api.URL),
-		back:  strings.NewReplacer(gateway, "127.0.0.1:8080", control, "127.0.0.1:4242", api.URL, "https://api.example.com"),
+		stand: strings.NewReplacer("127.0.0.1:8080", gateway, "127.0.0.1:4242", control, "https://api.example.com", api.URL, "registry.example.com", registry),
+		back:  strings.NewReplacer(gateway, "127.0.0.1:8080", control, "127.0.0.1:4242", api.URL, "https://api.example.com", registry, "registry.example.com"),
 		env: []string{
 			"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=" + dir, "XDG_CACHE_HOME=" + filepath.Join(bin, "cache"), "REPO=" + repo,
 			"GAIA_LISTEN=" + gateway, "GAIA_CONTROL=" + control, "GAIA_SOCKET=" + filepath.Join(dir, "gaia.sock"),
@@ -433,7 +453,7 @@ func TestPages(t *testing.T) {
 		}
 		t.Run(page, func(t *testing.T) {
 			t.Parallel()
-			s := newSession(t)
+			s := newSession(t, strings.Contains(read(t, page), "registry.example.com"))
 			s.write(list)
 			for _, b := range list {
 				switch {

@@ -177,7 +177,7 @@ func printOne(w io.Writer, err error) {
 // that says something of its own around several causes stays one.
 func flatten(err error) []error {
 	switch e := err.(type) { //nolint:errorlint // the shape of this very error decides, not of what it wraps
-	case *policy.LoadError:
+	case *policy.LoadError, interface{ Hint() string }:
 		return []error{err}
 	case interface{ Unwrap() error }:
 		if inner := e.Unwrap(); inner != nil && inner.Error() == err.Error() {

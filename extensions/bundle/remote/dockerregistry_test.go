@@ -1,80 +1,27 @@
 package remote
 
 import (
-	"bufio"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/gaia-host/gaia/extensions/bundle/remote/registrytest"
 )
 
-// The registry of these tests knows one user. The line is what htpasswd -B writes.
-const (
-	registryUser = "team"
-	registryPass = "quota-pass"
-	registryLine = registryUser + ":$2a$04$fTWIJm3uhULomzaHi6K8D.gI1RxV0DPfz44C7/lynY3ZIuAlNpcEC\n"
-)
-
-var listening = regexp.MustCompile(`listening on (127\.0\.0\.1:[0-9]+)`)
-
-// dockerRegistry starts Debian's registry on the loopback and returns its host. With
-// auth it wants the name and password above.
-func dockerRegistry(t *testing.T, auth bool) string {
+// dockerRegistry starts Debian's registry and returns its host.
+func dockerRegistry(t *testing.T, login bool) string {
 	t.Helper()
-	tool, err := exec.LookPath("docker-registry")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("docker-registry is not installed")
-		}
-		t.Skip("docker-registry is not installed")
-	}
-	dir := t.TempDir()
-	put := func(name, text string) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	config := "version: 0.1\nstorage: { filesystem: { rootdirectory: " + filepath.Join(dir, "blobs") + " } }\nhttp: { addr: \"127.0.0.1:0\" }\n"
-	if auth {
-		config += "auth: { htpasswd: { realm: gaia, path: " + put("users", registryLine) + " } }\n"
-	}
-	cmd := exec.Command(tool, "serve", put("config.yml", config))
-	out, err := cmd.StderrPipe()
-	if err != nil {
+	r, err := registrytest.Start(registrytest.Config{Dir: t.TempDir(), Login: login})
+	if errors.Is(err, registrytest.ErrMissing) && os.Getenv("CI") != "true" {
+		t.Skip(err)
+	} else if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	drained := make(chan struct{})
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		<-drained
-		_ = cmd.Wait()
-	})
-	lines := bufio.NewReader(out)
-	for {
-		line, err := lines.ReadString('\n')
-		if m := listening.FindStringSubmatch(line); m != nil {
-			go func() {
-				defer close(drained)
-				_, _ = io.Copy(io.Discard, lines)
-			}()
-			return m[1]
-		}
-		if err != nil {
-			close(drained)
-			t.Fatalf("docker-registry ended: %s, %v", line, err)
-		}
-	}
+	t.Cleanup(r.Stop)
+	return r.Host
 }
 
 // dockerConfig makes a folder for DOCKER_CONFIG.
@@ -85,10 +32,6 @@ func dockerConfig(t *testing.T, text string) {
 	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func login(host, user, password string) string {
-	return fmt.Sprintf(`{"auths": {%q: {"auth": %q}}}`, host, base64.StdEncoding.EncodeToString([]byte(user+":"+password)))
 }
 
 func TestDockerRegistry(t *testing.T) {
@@ -142,11 +85,11 @@ func TestDockerRegistryWantsCredentials(t *testing.T) {
 	}
 	anonymous(t)
 	refused("wants credentials")
-	dockerConfig(t, login("other.example:5000", registryUser, registryPass))
+	dockerConfig(t, registrytest.DockerConfig("other.example:5000", registrytest.User, registrytest.Password))
 	refused("wants credentials")
-	dockerConfig(t, login(host, registryUser, "wrong"))
+	dockerConfig(t, registrytest.DockerConfig(host, registrytest.User, "wrong"))
 	refused("does not take the credentials")
-	dockerConfig(t, login(host, registryUser, registryPass))
+	dockerConfig(t, registrytest.DockerConfig(host, registrytest.User, registrytest.Password))
 	works()
 	dockerConfig(t, "{")
 	if _, err := s.Push(t.Context(), to, f, nil); err == nil || !strings.Contains(hintOf(err), "config.json") {
@@ -155,7 +98,7 @@ func TestDockerRegistryWantsCredentials(t *testing.T) {
 
 	// A helper is a program docker-credential-NAME on the PATH.
 	bin := t.TempDir()
-	helper := fmt.Sprintf("#!/bin/sh\nread host\nif [ \"$1\" = get ] && [ \"$host\" = %s ]; then echo '{\"Username\":%q,\"Secret\":%q}'; else echo 'credentials not found in native keychain'; exit 1; fi\n", host, registryUser, registryPass)
+	helper := fmt.Sprintf("#!/bin/sh\nread host\nif [ \"$1\" = get ] && [ \"$host\" = %s ]; then echo '{\"Username\":%q,\"Secret\":%q}'; else echo 'credentials not found in native keychain'; exit 1; fi\n", host, registrytest.User, registrytest.Password)
 	if err := os.WriteFile(filepath.Join(bin, "docker-credential-gaiatest"), []byte(helper), 0o700); err != nil { //nolint:gosec // a program
 		t.Fatal(err)
 	}
