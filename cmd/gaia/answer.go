@@ -230,19 +230,43 @@ func (p *progress) show(done, total int64, unit string) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.ticks = nil
-	if p.ended || time.Since(p.last) < drawEvery && done != total || time.Since(p.began) < drawEvery {
+	if total > 0 {
+		p.partLocked(float64(done)/float64(total), fmt.Sprintf("%d of %d %s", done, total, unit))
+	} else if p.dueLocked(false) {
+		p.drawLocked(fmt.Sprintf("%d %s", done, unit))
+	}
+}
+
+// part is show for what is known as a share, 0 to 1, with words to it.
+func (p *progress) part(share float64, words string) {
+	if p.w == nil {
 		return
 	}
-	line := fmt.Sprintf("%d %s", done, unit)
-	if total > 0 {
-		line = fmt.Sprintf("%3d %%  %d of %d %s", done*100/total, done, total, unit)
-		if done > 0 && done < total {
-			left := time.Duration(float64(time.Since(p.began)) * float64(total-done) / float64(done))
-			line += "  " + left.Round(time.Second).String() + " left"
-		}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.partLocked(share, words)
+}
+
+func (p *progress) partLocked(share float64, words string) {
+	if !p.dueLocked(share >= 1) {
+		return
+	}
+	line := fmt.Sprintf("%3d %%  %s", int(share*100+1e-9), words)
+	if share > 0 && share < 1 {
+		left := float64(time.Since(p.began)) * (1 - share) / share
+		line += "  " + time.Duration(min(left, float64(longestLeft))).Round(time.Second).String() + " left"
 	}
 	p.drawLocked(line)
+}
+
+// longestLeft bounds the time that is said to be left: the first moments say little.
+const longestLeft = 1000 * time.Hour
+
+// dueLocked reports whether it is time to draw: the last time always is, after something
+// was drawn or could have been.
+func (p *progress) dueLocked(last bool) bool {
+	p.ticks = nil
+	return !p.ended && (last || time.Since(p.last) >= drawEvery) && time.Since(p.began) >= drawEvery
 }
 
 // clear takes the line away before something else is printed.

@@ -84,7 +84,9 @@ func listExperiments(ctx context.Context, e env, format string) error {
 
 func runExperiment(cmd *cobra.Command, e env, x *experimentFlags, use string) error {
 	began := time.Now()
-	ctx, stop := untilInterrupted(cmd.Context(), e)
+	p := newProgress(e.err)
+	defer p.end()
+	ctx, stop := untilInterrupted(cmd.Context(), e, p)
 	defer stop()
 	s, err := script.Load(ctx, use)
 	if err != nil {
@@ -102,10 +104,8 @@ func runExperiment(cmd *cobra.Command, e env, x *experimentFlags, use string) er
 		}
 	}
 	o := experiment.Options{Inline: s}
-	p := newProgress(e.err)
-	defer p.end()
 	if !x.quiet {
-		o.Progress = func(done, total int) { p.show(int64(done), int64(total), "runs") }
+		o.Progress = func(at experiment.Progress) { p.part(at.Share, fmt.Sprintf("%d of %d runs", at.Done, at.Total)) }
 	}
 	res, err := experiment.Run(ctx, s.Spec, o)
 	p.end()
@@ -178,7 +178,7 @@ func (x *experimentFlags) override(cmd *cobra.Command, s *experiment.Spec) error
 
 // untilInterrupted ends ctx at the first Ctrl-C. The second ends the process at once,
 // as it would have without.
-func untilInterrupted(ctx context.Context, e env) (context.Context, func()) {
+func untilInterrupted(ctx context.Context, e env, p *progress) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -186,6 +186,7 @@ func untilInterrupted(ctx context.Context, e env) (context.Context, func()) {
 		select {
 		case <-signals:
 			signal.Stop(signals)
+			p.end()
 			fmt.Fprintln(e.err, "interrupted: this is what there is; once more ends at once")
 			cancel()
 		case <-ctx.Done():

@@ -49,8 +49,8 @@ func TestPartialResultIsShown(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	res, cause := experiment.Run(ctx, s, experiment.Options{Parallel: 1, Progress: func(done, _ int) {
-		if done == 3 {
+	res, cause := experiment.Run(ctx, s, experiment.Options{Parallel: 1, Progress: func(p experiment.Progress) {
+		if p.Done == 3 {
 			cancel()
 		}
 	}})

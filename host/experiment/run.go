@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/wasm"
@@ -19,11 +20,20 @@ import (
 // Options are how an experiment is run; none of them changes its result. The zero
 // Options are usable.
 type Options struct {
-	Inline    Inline                // opens hooks of the script; nil: there are none
-	Parallel  int                   // replicas at once; 0: one for each core
-	Progress  func(done, total int) // told when a replica has ended, one call at a time; nil: nobody
-	MaxEvents uint64                // of one replica; 0: a thousand million
+	Inline    Inline         // opens hooks of the script; nil: there are none
+	Parallel  int            // replicas at once; 0: one for each core
+	Progress  func(Progress) // told four times a second, and when a replica has ended, one call at a time; nil: nobody
+	MaxEvents uint64         // of one replica; 0: a thousand million
 }
+
+// Progress is how far a Run is.
+type Progress struct {
+	Done, Total int     // replicas of all strategies
+	Share       float64 // of the virtual time of all of them, 0 to 1
+}
+
+// tellEvery is how often progress is told.
+const tellEvery = 250 * time.Millisecond
 
 // ErrPartial is wrapped by the error of a run that has a result which is not whole.
 var ErrPartial = errors.New("the result is partial")
@@ -60,7 +70,7 @@ func Run(ctx context.Context, s *Spec, o Options) (*Result, error) {
 		return nil, fmt.Errorf("start the Wasm engine: %w", err)
 	}
 	defer engine.Close()
-	t := &trial{spec: &expanded, o: o, engine: engine, variants: variants, replicas: make([][]*replica, len(variants))}
+	t := &trial{spec: &expanded, o: o, engine: engine, variants: variants, replicas: make([][]*replica, len(variants)), reached: map[*atomic.Int64]bool{}}
 	for i := range t.replicas {
 		t.replicas[i] = make([]*replica, s.replicas())
 	}
@@ -87,6 +97,7 @@ type trial struct {
 	mu       sync.Mutex   // guards what follows
 	replicas [][]*replica // by variant and number
 	done     int
+	reached  map[*atomic.Int64]bool // how far those under way are, ns
 }
 
 // runAll runs the replicas, all strategies of one seed before the next, so that a run
@@ -110,6 +121,8 @@ func (t *trial) runAll(ctx context.Context) error {
 			}
 		})
 	}
+	stop := t.tellAlong()
+	defer stop()
 	for replica := range t.spec.replicas() {
 		for v := range t.variants {
 			select {
@@ -121,6 +134,58 @@ func (t *trial) runAll(ctx context.Context) error {
 	close(jobs)
 	wg.Wait()
 	return context.Cause(ctx)
+}
+
+// tellAlong tells of the progress until the function it returns has been called.
+func (t *trial) tellAlong() func() {
+	if t.o.Progress == nil {
+		return func() {}
+	}
+	ticks, stop := time.NewTicker(tellEvery), make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-ticks.C:
+				t.mu.Lock()
+				t.tellLocked()
+				t.mu.Unlock()
+			}
+		}
+	})
+	return func() {
+		ticks.Stop()
+		close(stop)
+		wg.Wait()
+	}
+}
+
+// tellLocked tells how far all replicas together are.
+func (t *trial) tellLocked() {
+	if t.o.Progress == nil {
+		return
+	}
+	p := Progress{Done: t.done, Total: len(t.variants) * t.spec.replicas()}
+	ran := float64(t.done)
+	for reached := range t.reached {
+		ran += min(float64(reached.Load())/float64(t.spec.Duration), 1)
+	}
+	p.Share = ran / float64(p.Total)
+	t.o.Progress(p)
+}
+
+// under keeps count of a replica that is under way, until the function it returns is called.
+func (t *trial) under(reached *atomic.Int64) func() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.reached[reached] = true
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		delete(t.reached, reached)
+	}
 }
 
 // one runs one replica of one strategy.
@@ -153,7 +218,10 @@ func (t *trial) one(ctx context.Context, v, replica int) (err error) {
 		return context.Cause(ctx)
 	}
 	defer context.AfterFunc(ctx, func() { rig.halt.Store(true) })()
+	c.Reached = &atomic.Int64{}
+	ended := t.under(c.Reached)
 	outcome, err := sim.Run(c)
+	ended()
 	fault, faults, budget := rig.faulted()
 	if err := errors.Join(err, budget); err != nil {
 		return fmt.Errorf("strategy %s, replica %d: %w", name, replica, err)
@@ -170,9 +238,7 @@ func (t *trial) one(ctx context.Context, v, replica int) (err error) {
 	defer t.mu.Unlock()
 	t.replicas[v][replica] = digest
 	t.done++
-	if t.o.Progress != nil {
-		t.o.Progress(t.done, len(t.variants)*t.spec.replicas())
-	}
+	t.tellLocked()
 	return nil
 }
 

@@ -154,8 +154,8 @@ func TestRunsThatFail(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := spec(t, `{"none": {"kind": "none"}}`)
 	s.Replicas = 50
-	part, err := Run(ctx, s, Options{Parallel: 1, Progress: func(done, _ int) {
-		if done == 2 {
+	part, err := Run(ctx, s, Options{Parallel: 1, Progress: func(p Progress) {
+		if p.Done == 2 {
 			cancel()
 		}
 	}})

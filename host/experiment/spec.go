@@ -215,7 +215,7 @@ func (s *Spec) Check() error {
 		arrivals += sc.arrivals(d)
 	}
 	if arrivals > MaxArrivals {
-		bad("the scenarios ask for about %.0g requests in each replica: want at most %.0g, by a lower rate or a shorter duration", arrivals, float64(MaxArrivals))
+		bad("the scenarios ask for about %.3g requests in each replica: want at most %.3g, by a lower rate or a shorter duration", arrivals, float64(MaxArrivals))
 	}
 	for name, u := range s.Upstreams.All() {
 		c := u.config()

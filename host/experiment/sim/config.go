@@ -36,6 +36,8 @@ type Config struct {
 	// counted until then stays. nil: never.
 	Halt  *atomic.Bool
 	Cause func() error
+	// Reached is told now and then how far the run is, ns from Start; nil: nobody is.
+	Reached *atomic.Int64
 	// MaxEvents bounds the run; 0 is a thousand million.
 	MaxEvents uint64
 }

@@ -126,6 +126,9 @@ func (r *run) loop() error {
 		if r.over() {
 			return r.why()
 		}
+		if r.o.Events%tellEvery == 0 && r.c.Reached != nil {
+			r.c.Reached.Store(r.now - r.c.Start)
+		}
 		src := r.nextSource()
 		at := int64(-1)
 		if src >= 0 {
@@ -149,6 +152,9 @@ func (r *run) loop() error {
 		}
 	}
 }
+
+// tellEvery is after how many events a run tells how far it is.
+const tellEvery = 4096
 
 // over reports whether the run has to end early.
 func (r *run) over() bool {
