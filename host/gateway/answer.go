@@ -23,24 +23,33 @@ func setRateLimit(h http.Header, l *policy.LimitInfo) {
 	}
 }
 
+func (x *exchange) setRateLimit(l *policy.LimitInfo) {
+	policyField, field := rateLimitFields(l)
+	if policyField != "" {
+		x.w.Set("RateLimit-Policy", policyField)
+	}
+	if field != "" {
+		x.w.Set("RateLimit", field)
+	}
+}
+
 // answer sends a problem.
 func (x *exchange) answer(p *problem) {
 	x.drainBody()
 	lent := x.s.memory.get(smallBuffer)
 	body := p.append((*lent)[:0])
-	h := x.w.Header()
-	h["Content-Type"] = []string{"application/problem+json"}
-	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	x.w.Set("Content-Type", "application/problem+json")
+	x.w.Set("Content-Length", strconv.Itoa(len(body)))
 	if d := p.denial; d != nil {
 		if d.RetryAfter > 0 {
-			h["Retry-After"] = []string{strconv.FormatInt(int64(roundUp(d.RetryAfter, time.Second)), 10)}
+			x.w.Set("Retry-After", strconv.FormatInt(int64(roundUp(d.RetryAfter, time.Second)), 10))
 		}
-		setRateLimit(h, &d.Limit)
+		x.setRateLimit(&d.Limit)
 	}
 	if w := waitField(x.call.Result.Waited); w != "" {
-		h["Gaia-Wait"] = []string{w}
+		x.w.Set("Gaia-Wait", w)
 	}
-	x.closeUnread(h)
+	x.closeUnread(x.w.Header())
 	x.w.WriteHeader(p.status)
 	_, _ = x.w.Write(body) // a client that has left is nobody to tell
 	x.s.memory.put(lent)

@@ -60,6 +60,7 @@ type Server struct {
 	named    namedHosts
 	memory   memory
 	flushers sync.Pool // of *flusher
+	spare    sync.Pool // of *exchange
 
 	configuring sync.Mutex
 	stopping    sync.Once

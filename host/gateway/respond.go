@@ -116,17 +116,20 @@ func (x *exchange) passHead(header http.Header, res *http.Response) int {
 func (x *exchange) explain(header http.Header) {
 	result := &x.call.Result
 	if result.Waited > 0 {
-		header["Gaia-Wait"] = []string{waitField(result.Waited)}
+		x.w.Set("Gaia-Wait", waitField(result.Waited))
 	}
 	if result.Limit.Name == "" || len(header["Ratelimit"]) > 0 || len(header["Ratelimit-Policy"]) > 0 {
 		return
 	}
-	setRateLimit(header, &result.Limit)
+	x.setRateLimit(&result.Limit)
 }
 
 // passBody copies the answer's body. Answers without a length are streams: every
 // piece goes on at once; of the others, pieces may be put together for a moment.
 func (x *exchange) passBody(res *http.Response) error {
+	if a, ok := res.Body.(interface{ Ahead() int }); ok && res.ContentLength > 0 && int64(a.Ahead()) >= res.ContentLength {
+		return x.passWhole(res.Body)
+	}
 	f := x.s.flushers.Get().(*flusher)
 	lent := x.s.memory.get(copyBuffer)
 	f.mu.Lock()
@@ -159,6 +162,26 @@ func (x *exchange) passBody(res *http.Response) error {
 			return nil
 		}
 		if err != nil {
+			return err
+		}
+	}
+}
+
+// passWhole copies a body that is there already: nothing has to be flushed meanwhile.
+func (x *exchange) passWhole(body io.Reader) error {
+	lent := x.s.memory.get(copyBuffer)
+	defer x.s.memory.put(lent)
+	for {
+		n, err := body.Read(*lent)
+		if n > 0 {
+			if _, werr := x.w.Write((*lent)[:n]); werr != nil {
+				return werr
+			}
+		}
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil:
 			return err
 		}
 	}

@@ -15,8 +15,8 @@ import (
 // closeField is the value of Connection on the last answer of a connection.
 var closeField = []string{"close"}
 
-// exchange is one request on its way. It is not reused: the goroutines of a
-// transport may hold on to it after the handler has returned.
+// exchange is one request on its way. It is used again only where nothing may hold on
+// to it after the handler has returned.
 type exchange struct {
 	s   *Server
 	set *settings
@@ -28,11 +28,14 @@ type exchange struct {
 	url   url.URL
 	steer steering
 	body  *clientBody // nil: there is none
+
+	interim func(int, textproto.MIMEHeader) error // passInterim, made once
 }
 
 // ServeHTTP answers one request of the server in http1, whose ResponseWriter it needs.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{s: s, set: s.live.Load(), w: w.(*http1.ResponseWriter), r: r}
+	x := s.exchange()
+	x.set, x.w, x.r = s.live.Load(), w.(*http1.ResponseWriter), r
 	if r.ContentLength != 0 {
 		x.body = newClientBody(r, &s.memory)
 		defer x.body.end()
@@ -41,6 +44,25 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if x.cut {
 		panic(http.ErrAbortHandler)
 	}
+	if x.body == nil && !x.call.Held && r.Method != http.MethodConnect {
+		x.w.Release()
+		s.putExchange(x)
+	}
+}
+
+func (s *Server) exchange() *exchange {
+	if x, ok := s.spare.Get().(*exchange); ok {
+		return x
+	}
+	x := &exchange{s: s}
+	x.interim = x.passInterim
+	return x
+}
+
+// putExchange keeps an exchange that nothing refers to.
+func (s *Server) putExchange(x *exchange) {
+	*x = exchange{s: s, interim: x.interim}
+	s.spare.Put(x)
 }
 
 func (x *exchange) serve() {
@@ -151,7 +173,7 @@ func (x *exchange) prepare() *problem {
 	c.Method, c.URL, c.Header = r.Method, &x.url, r.Header
 	c.Tenant, c.Priority, c.HasPriority = x.steer.tenant, x.steer.priority, x.steer.hasPriority
 	c.Cost, c.Timeout = x.steer.cost, x.steer.timeout
-	c.Got1xx = x.passInterim
+	c.Got1xx = x.interim
 	if x.body == nil {
 		delete(r.Header, "Expect")
 		return nil

@@ -15,7 +15,7 @@ import (
 
 // Call is one request to send. The caller fills it in and may use the Call again
 // once Do has returned; what Header, Trailer and Body refer to belongs to the
-// exchange until the answer's body has ended. Do changes nothing but Result.
+// exchange until the answer's body has ended. Do changes nothing but Result and Held.
 type Call struct {
 	// Key is what limits count on: the route's name. "" is the target's host.
 	Key string
@@ -53,6 +53,10 @@ type Call struct {
 
 	// Result is how it went. Do and Admit fill it in, also with an error.
 	Result admission.Outcome
+	// Held says after Do that something may still look at Header, Body and the
+	// context when the answer has ended: whoever sends a body, and net/http's client.
+	// Otherwise they are the caller's again then.
+	Held bool
 }
 
 func (c *Call) hasBody() bool { return c.Body != nil && c.Body != http.NoBody }

@@ -62,7 +62,7 @@ func (p *Pool) logRetry(x *exchange, err error) {
 
 // begin checks c and makes its exchange.
 func (p *Pool) begin(ctx context.Context, c *Call) (*exchange, error) {
-	c.Result = admission.Outcome{}
+	c.Result, c.Held = admission.Outcome{}, false
 	if _, ok := p.transports[c.Profile]; !ok {
 		return nil, fmt.Errorf("%w %q", ErrProfile, c.Profile)
 	}
@@ -143,9 +143,6 @@ func closeBody(c *Call) {
 
 // IsDenied returns the denial in err, nil where it is something else.
 func IsDenied(err error) *admission.DeniedError {
-	var d *admission.DeniedError
-	if errors.As(err, &d) {
-		return d
-	}
-	return nil
+	d, _ := errors.AsType[*admission.DeniedError](err)
+	return d
 }

@@ -76,7 +76,9 @@ func (x *exchange) send(c *Call) (*http.Response, error) {
 		x.out.Body, x.out.ContentLength, x.out.Trailer = b, c.ContentLength, c.Trailer
 		x.out.GetBody = x.reopen
 	}
-	return x.pool.transports[c.Profile].send(ctx, &x.out)
+	t := x.pool.transports[c.Profile]
+	c.Held = c.Held || x.body != nil || t.shares(&x.out)
+	return t.send(ctx, &x.out)
 }
 
 // reopen is for the transport, which sends again by itself where a kept connection
@@ -214,6 +216,14 @@ func (x *exchange) Read(b []byte) (int, error) {
 		x.finish(kind)
 	}
 	return n, err
+}
+
+// Ahead is how many bytes of the body have come already, as far as that is known.
+func (x *exchange) Ahead() int {
+	if a, ok := x.from.(interface{ Ahead() int }); ok {
+		return a.Ahead()
+	}
+	return 0
 }
 
 // Close ends the body. One that its caller closes early has not failed, unless the

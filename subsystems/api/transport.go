@@ -64,9 +64,12 @@ func newTransport(c *Config, p Profile, dial func(context.Context, string, strin
 	return t, nil
 }
 
+// shares reports whether r goes to net/http, which may look at it after its answer.
+func (t *transport) shares(r *h1.Request) bool { return t.either != nil && r.URL.Scheme == "https" }
+
 // send makes one exchange.
 func (t *transport) send(ctx context.Context, r *h1.Request) (*http.Response, error) {
-	if t.either == nil || r.URL.Scheme != "https" {
+	if !t.shares(r) {
 		return t.plain.RoundTrip(ctx, r)
 	}
 	if r.Got1xx != nil {

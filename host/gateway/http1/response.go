@@ -13,6 +13,7 @@ import (
 
 const (
 	answerBuffer = 4 << 10
+	maxSet       = 8        // fields that Set makes without allocating
 	keptBuffer   = 16 << 10 // larger ones are not used again
 	// heldBack is how much of a body of unknown length is waited for: one that ends
 	// before is sent with its length.
@@ -22,7 +23,7 @@ const (
 var errBodyUnread = errors.New("http1: the request's body was not read to its end")
 
 // ResponseWriter is the answer to a request. Besides http.ResponseWriter it is a
-// http.Flusher and a http.Hijacker, and has SetReadDeadline and Release.
+// http.Flusher and a http.Hijacker, and has SetReadDeadline, Set and Release.
 type ResponseWriter struct {
 	c      *conn
 	x      *exchange
@@ -46,6 +47,9 @@ type ResponseWriter struct {
 	pieces net.Buffers
 	vector [3][]byte
 
+	values [maxSet]string // of the lists that Set makes
+	sets   int            // how many are taken
+
 	interim     sync.Mutex // a 100 comes from whoever reads the body
 	mayContinue bool       // guarded by interim
 }
@@ -55,6 +59,8 @@ func (w *ResponseWriter) begin(x *exchange) {
 	w.x, w.status, w.length, w.written = x, 0, -1, 0
 	w.committed, w.chunked, w.closing, w.bodiless = false, false, false, false
 	w.released, w.foreign, w.trailer = false, false, w.trailer[:0]
+	clear(w.values[:w.sets])
+	w.sets = 0
 	if w.header == nil {
 		w.header = make(http.Header, 8)
 	} else {
@@ -95,6 +101,19 @@ func (w *ResponseWriter) free() {
 
 // Header implements http.ResponseWriter.
 func (w *ResponseWriter) Header() http.Header { return w.header }
+
+// Set sets a field, whose name is in the canonical form, to one value. Unlike Header it
+// allocates nothing; the list must not be used after the request.
+func (w *ResponseWriter) Set(name, value string) {
+	if w.sets == maxSet {
+		w.header[name] = []string{value}
+		return
+	}
+	list := w.values[w.sets : w.sets+1 : w.sets+1]
+	w.sets++
+	list[0] = value
+	w.header[name] = list
+}
 
 // Release says that once the handler has returned, nothing will use the request, its
 // fields or its context any more: they become those of the connection's next request.

@@ -179,3 +179,28 @@ func (c countedConn) Write(p []byte) (int, error) {
 	c.writes.Add(1)
 	return c.Conn.Write(p)
 }
+
+// TestSetFields sets more than are free of allocations, and none for the next request.
+func TestSetFields(t *testing.T) {
+	addr := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/none" {
+			return
+		}
+		for i := range maxSet + 2 {
+			w.(*ResponseWriter).Set("X-"+itoa(i), itoa(i))
+		}
+	})
+	c := dial(t, addr)
+	for range 2 {
+		c.send("GET /some HTTP/1.1\r\nHost: a\r\n\r\nGET /none HTTP/1.1\r\nHost: a\r\n\r\n")
+		res, _ := c.answer("GET")
+		for i := range maxSet + 2 {
+			if got := res.Header["X-"+itoa(i)]; len(got) != 1 || got[0] != itoa(i) {
+				t.Errorf("field %d: %q", i, got)
+			}
+		}
+		if res, _ := c.answer("GET"); len(res.Header) != 2 {
+			t.Errorf("fields that nobody set: %v", res.Header)
+		}
+	}
+}

@@ -69,6 +69,19 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Ahead is how many bytes of a body of known length have come and were not read: so
+// many Read gives without waiting.
+func (b *body) Ahead() int {
+	if b.ends != byLength || !b.mu.TryLock() {
+		return 0
+	}
+	defer b.mu.Unlock()
+	if b.over {
+		return 0
+	}
+	return int(min(int64(len(b.conn.ahead())), b.left))
+}
+
 // take reads at most what is left.
 func (b *body) take(p []byte) (int, error) {
 	if int64(len(p)) > b.left {
