@@ -76,7 +76,7 @@ func keysOf(v reflect.Value, path string, restart bool, into map[string]key) {
 			keysOf(reflect.ValueOf(&limits).Elem(), name+".NAME", late, into)
 		case f.Type.Kind() == reflect.Map:
 			keysOf(reflect.New(elem).Elem(), name+".NAME", late, into)
-		case elem == reflect.TypeFor[config.LimitSpec]():
+		case elem == reflect.TypeFor[config.LimitSpec]() && f.Type == elem: // not an upstream's own
 			keysOf(value, path+".LEVEL", late, into)
 		case f.Type.Kind() == reflect.Slice:
 			keysOf(reflect.New(elem).Elem(), name, late, into)

@@ -12,6 +12,7 @@ import (
 	"github.com/gaia-host/gaia/extensions/route"
 	"github.com/gaia-host/gaia/host/config"
 	"github.com/gaia-host/gaia/host/gateway"
+	"github.com/gaia-host/gaia/subsystems/admission"
 )
 
 // routeTable builds the gateway's routes and keeps the live numbers of upstreams
@@ -59,13 +60,37 @@ func (t *routeTable) route(v config.RouteView) (gateway.Route, error) {
 			return gateway.Route{}, fmt.Errorf("upstream %s: the url cannot be shown", u.Name)
 		}
 		public.RawQuery, public.User = "", nil
-		ups = append(ups, route.Upstream{Name: u.Name, URL: target, Public: public, Weight: u.Weight, Tier: u.Tier, Headers: append(headersOf(v.Headers), headersOf(u.Headers)...)})
+		ups = append(ups, route.Upstream{Name: u.Name, ID: upstreamID(&v, &u), URL: target, Public: public, Weight: u.Weight, Tier: u.Tier, Headers: append(headersOf(v.Headers), headersOf(u.Headers)...)})
 	}
 	g, err := route.NewBalanced(ups, balanceOf(&v), t.inUse[v.Name])
 	if err != nil {
 		return gateway.Route{}, err
 	}
 	return gateway.Route{Name: v.Name, Host: v.Host, PathPrefix: v.PathPrefix, StripPrefix: v.StripPrefix, Group: g}, nil
+}
+
+// upstreamID is what an upstream with limits of its own is known by; "" for another.
+// It has a slash, as no host has.
+func upstreamID(v *config.RouteView, u *config.UpstreamView) string {
+	if u.Limits == nil {
+		return ""
+	}
+	return v.Name + "/" + u.Name
+}
+
+// upstreamLimits are the limits of single upstreams.
+func upstreamLimits(cfg *config.Config) map[string]admission.UpstreamLimit {
+	limits := map[string]admission.UpstreamLimit{}
+	for _, v := range cfg.EffectiveRoutes() {
+		for i := range v.Upstreams {
+			if u := &v.Upstreams[i]; u.Limits != nil {
+				limits[upstreamID(&v, u)] = admission.UpstreamLimit{
+					Name: "routes." + v.Name + ".upstreams." + u.Name + ".limits", Limit: configuredLimit(*u.Limits),
+				}
+			}
+		}
+	}
+	return limits
 }
 
 // balanceOf reads words that the configuration has checked.

@@ -34,6 +34,7 @@ func admissionConfig(cfg *config.Config, subsystem string) admission.Config {
 func apiAdmission(cfg *config.Config) admission.Config {
 	r, b := cfg.API.Retry, cfg.API.Breaker
 	c := admissionConfig(cfg, policy.SubsystemAPI)
+	c.Limits.Upstreams = upstreamLimits(cfg)
 	if own := cfg.API.MaxWait.Std(); own > 0 {
 		c.MaxWait = min(c.MaxWait, own)
 	}

@@ -55,6 +55,12 @@ func TestBalancingFaults(t *testing.T) {
 		{`outlier: {min_requests: 0}`, `routes.a.outlier.min_requests: must be greater than 0`},
 		{`outlier: {consecutiv: 3}`, `routes.a.outlier.consecutiv: unknown key (did you mean "consecutive"?)`},
 		{`upstreams: {x: {url: "http://x", tier: 256}}`, `routes.a.upstreams.x.tier: must be at most 255`},
+		{`upstreams: {x: {url: "http://x", limits: {burst: 3}}}`, `routes.a.upstreams.x.limits.burst: has no meaning without rate`},
+		{`upstreams: {x: {url: "http://x", limits: {concurrency: 0}}}`, `routes.a.upstreams.x.limits.concurrency: must be at least 1; leave it out for no limit`},
+		{`upstreams: {x: {url: "http://x", limits: {rate: -1}}}`, `routes.a.upstreams.x.limits.rate: must be a number that is not negative, got -1`},
+		{`upstreams: {x: {url: "http://x", limits: {rate: 5, per: 0s}}}`, `routes.a.upstreams.x.limits.per: must be greater than 0`},
+		{`upstreams: {x: {url: "http://x", limits: {brust: 5}}}`, `routes.a.upstreams.x.limits.brust: unknown key (did you mean "burst"?)`},
+		{`upstreams: {x: {url: "http://x", limit: {rate: 5}}}`, `routes.a.upstreams.x.limit: unknown key (did you mean "limits"?)`},
 		{`upstreams: {x: {url: "http://x", weight: 2000000}}`, `routes.a.upstreams.x.weight: must be at most 1048576`},
 	} {
 		text := "routes:\n  a:\n    url: http://a.example\n    " + c.route + "\n"
@@ -65,5 +71,26 @@ func TestBalancingFaults(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "gaia.yaml:") || strings.Count(err.Error(), "routes.a.") != 1 {
 			t.Errorf("%s:\n got %v\nwant %s", c.route, err, c.want)
 		}
+	}
+}
+
+func TestAnUpstreamsLimitsAreCompleted(t *testing.T) {
+	cfg, err := Load(from("gaia.yaml", `
+routes:
+  r:
+    upstreams:
+      a: { url: "http://a.example", limits: { rate: 2.5, concurrency: 4, max_wait: 2s } }
+      b: { url: "http://a.example", limits: {} }
+      c: { url: "http://a.example" }
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ups := cfg.EffectiveRoutes()[0].Upstreams
+	if l := ups[0].Limits; l == nil || l.Rate != 2.5 || l.Per != DefaultLimitPer || l.Burst != 3 || l.Concurrency != 4 || l.MaxWait.Std() != 2*time.Second {
+		t.Errorf("a: %+v", ups[0].Limits)
+	}
+	if ups[1].Limits != nil || ups[2].Limits != nil {
+		t.Errorf("b and c have none: %+v, %+v", ups[1].Limits, ups[2].Limits)
 	}
 }

@@ -209,6 +209,8 @@ type Upstream struct {
 	Tier int `koanf:"tier"`
 	// Headers are set on requests to this upstream, after the route's.
 	Headers map[string]Secret `koanf:"headers"`
+	// Limits are its own, in the place of limits.api.per_upstream; nil: it has none.
+	Limits *LimitSpec `koanf:"limits"`
 }
 
 // Policy configures one policy. What it leaves unset is the policy's own choice.

@@ -41,6 +41,8 @@ type UpstreamView struct {
 	Weight  int
 	Tier    int
 	Headers map[string]Secret
+	// Limits are its own; nil: those of all upstreams hold.
+	Limits *LimitSpec
 }
 
 // EffectiveRoutes resolves the short forms of the routes. They come in the
@@ -80,7 +82,7 @@ func (r Route) view(name string) RouteView {
 	}
 	for _, up := range sortedKeys(r.Upstreams) {
 		u := r.Upstreams[up]
-		view := UpstreamView{Name: up, URL: u.URL, Weight: 1, Tier: u.Tier, Headers: u.Headers}
+		view := UpstreamView{Name: up, URL: u.URL, Weight: 1, Tier: u.Tier, Headers: u.Headers, Limits: u.Limits.effective()}
 		if u.Weight != nil {
 			view.Weight = *u.Weight
 		}
@@ -128,6 +130,18 @@ func (s LimitSpec) EffectiveBurst() int64 {
 		return math.MaxInt64
 	}
 	return max(1, int64(math.Ceil(s.Rate)))
+}
+
+// effective is s with nothing left to be implied; nil where it limits nothing.
+func (s *LimitSpec) effective() *LimitSpec {
+	if s == nil || s.Rate == 0 && s.Concurrency == 0 {
+		return nil
+	}
+	whole := *s
+	if s.Rate > 0 {
+		whole.Per, whole.Burst = cmp.Or(s.Per, DefaultLimitPer), s.EffectiveBurst()
+	}
+	return &whole
 }
 
 // specs are the limits of a subsystem by key.

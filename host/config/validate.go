@@ -231,6 +231,9 @@ func (v *validator) route(r Route, path []string) {
 			v.fail(under("upstreams", name, "tier"), "must be at most %d", maxTier)
 		}
 		v.headers(up.Headers, under("upstreams", name, "headers"))
+		if up.Limits != nil {
+			v.limit(*up.Limits, under("upstreams", name, "limits"))
+		}
 	}
 }
 

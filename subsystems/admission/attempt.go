@@ -154,17 +154,15 @@ func blamed(chain *policy.Chain, name string, hook policy.Hook) *policy.Member {
 }
 
 // upstreams appends the upstreams of op as the route hook sees them: one where an earlier
-// attempt failed is not healthy, and Remaining is what its configured limit has left.
+// attempt failed is not healthy, and Remaining is what its configured limits have left.
 func (c *Core) upstreams(now int64, op *Op, dst []policy.Upstream) []policy.Upstream {
 	had := len(dst)
 	dst = op.Group.View(dst, now)
-	view, l := dst[had:], c.set.Load().rates[levelUpstream]
+	view := dst[had:]
 	for i := range view {
 		view[i].Healthy = view[i].Healthy && !op.tried.Has(i)
-		if l != nil {
-			view[i].Remaining = l.Peek(now, op.Group.Upstream(i).ID, op.Req.Cost).Remaining
-		}
 	}
+	c.fillRemaining(now, op, view)
 	return dst
 }
 
@@ -174,40 +172,42 @@ func (c *Core) take(now int64, s *settings, op *Op, level int) bool {
 	if level == levelUpstream && op.Group != nil && op.upstream < 0 {
 		return c.balance(now, s, op)
 	}
-	if s.rates[level] == nil {
-		return true
-	}
-	return c.record(now, s, op, level, c.takeRate(now, s, op, level, s.rateWait(now, op, level)))
+	b := s.boundOf(op, level)
+	return c.takeBound(now, s, op, &b)
 }
 
-// rateWait is the longest wait that op accepts from the rate of a level.
-func (s *settings) rateWait(now int64, op *Op, level int) time.Duration {
+// takeBound takes the rate of b, if it limits one.
+func (c *Core) takeBound(now int64, s *settings, op *Op, b *bound) bool {
+	return b.rate == nil || c.record(now, op, b, c.takeRate(now, op, b, s.rateWait(now, op, b)))
+}
+
+// rateWait is the longest wait that op accepts from the rate of b.
+func (s *settings) rateWait(now int64, op *Op, b *bound) time.Duration {
 	wait := op.patience(now, s.MaxWait, true)
-	if own := s.Limits.at(level).MaxWait; own >= 0 {
+	if own := b.limit.MaxWait; own >= 0 {
 		wait = min(wait, own)
 	}
 	return wait
 }
 
-// takeRate takes the rate of a level, or only looks at it for a dry operation.
-func (c *Core) takeRate(now int64, s *settings, op *Op, level int, maxWait time.Duration) limit.Result {
-	l, key := s.rates[level], op.gateKey(level)
+// takeRate takes the rate of b, or only looks at it for a dry operation.
+func (c *Core) takeRate(now int64, op *Op, b *bound, maxWait time.Duration) limit.Result {
 	if !op.dry() {
-		return l.Take(now, key, op.Req.Cost, maxWait)
+		return b.rate.Take(now, b.key, op.Req.Cost, maxWait)
 	}
-	r := l.Peek(now, key, op.Req.Cost)
+	r := b.rate.Peek(now, b.key, op.Req.Cost)
 	r.OK = r.OK && r.Wait <= maxWait
 	return r
 }
 
-// record writes what the rate of a level answered into the ledger.
-func (c *Core) record(now int64, s *settings, op *Op, level int, r limit.Result) bool {
+// record writes what the rate of b answered into the ledger.
+func (c *Core) record(now int64, op *Op, b *bound, r limit.Result) bool {
 	e := policy.Entry{
-		Limiter: s.names[level], Key: op.gateKey(level), Cost: op.Req.Cost, Taken: now,
+		Limiter: b.name, Key: b.key, Cost: op.Req.Cost, Taken: now,
 		OK: r.OK, Wait: r.Wait, Limit: r.Limit, Remaining: r.Remaining, Reset: r.Reset,
 	}
 	if r.OK && !op.dry() {
-		e.From = s.rates[level]
+		e.From = b.rate
 	}
 	op.Add(e)
 	return r.OK
@@ -224,11 +224,12 @@ func (c *Core) balance(now int64, s *settings, op *Op) bool {
 			break
 		}
 		op.upstream = i
-		r := c.tryUpstream(now, s, op)
+		b := s.boundOf(op, levelUpstream)
+		r := c.tryUpstream(now, op, &b)
 		if r.OK {
 			op.consider(op.Group.Upstream(i).Name, WhyChosen)
 			op.passedOver(now)
-			return s.rates[levelUpstream] == nil || c.record(now, s, op, levelUpstream, r)
+			return b.rate == nil || c.record(now, op, &b, r)
 		}
 		op.consider(op.Group.Upstream(i).Name, WhyFull)
 		op.full.Add(i)
@@ -243,10 +244,8 @@ func (c *Core) balance(now int64, s *settings, op *Op) bool {
 	op.upstream = best
 	op.consider(op.Group.Upstream(best).Name, WhyChosen)
 	op.passedOver(now)
-	if s.rates[levelUpstream] == nil {
-		return true
-	}
-	return c.record(now, s, op, levelUpstream, c.takeRate(now, s, op, levelUpstream, s.rateWait(now, op, levelUpstream)))
+	b := s.boundOf(op, levelUpstream)
+	return c.takeBound(now, s, op, &b)
 }
 
 // pick is the balancer's next upstream that has not been tried, else one that was, and
@@ -306,26 +305,26 @@ func (op *Op) passedOver(now int64) {
 
 // tryUpstream takes the rate of the upstream if it can go at once. A full gate
 // counts as a second's wait, so that any other upstream comes first.
-func (c *Core) tryUpstream(now int64, s *settings, op *Op) limit.Result {
-	if bound := s.Limits.PerUpstream.Concurrency; bound > 0 {
+func (c *Core) tryUpstream(now int64, op *Op, b *bound) limit.Result {
+	if most := b.limit.Concurrency; most > 0 {
 		c.mu.Lock()
 		g := c.gates.byKey[levelUpstream][op.upstreamKey()]
-		full := g != nil && g.inFlight >= bound
+		full := g != nil && g.inFlight >= most
 		c.mu.Unlock()
 		if full {
 			return limit.Result{Wait: limit.RetryHint}
 		}
 	}
-	if s.rates[levelUpstream] == nil {
+	if b.rate == nil {
 		return limit.Result{OK: true}
 	}
-	return c.takeRate(now, s, op, levelUpstream, 0)
+	return c.takeRate(now, op, b, 0)
 }
 
 // denyLimit is the denial of a configured rate.
 func (c *Core) denyLimit(now int64, s *settings, op *Op, level int) Verdict {
 	e := op.refusal()
-	if own := s.Limits.at(level).MaxWait; e.Wait == limit.Never || (own >= 0 && e.Wait > own) {
+	if own := s.boundOf(op, level).limit.MaxWait; e.Wait == limit.Never || (own >= 0 && e.Wait > own) {
 		return c.deny(now, op, Denial{
 			Kind: KindLimit, RetryAfter: e.Wait, Limit: limitInfo(e),
 			Reason: "the configured limit " + e.Limiter + " is spent",

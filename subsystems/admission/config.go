@@ -37,6 +37,9 @@ type Config struct {
 // and of each upstream (each host, where an operation has no group).
 type Limits struct {
 	Global, PerKey, PerUpstream Limit
+	// Upstreams are limits of single upstreams of groups, by their ID: each stands in
+	// the place of PerUpstream, and is counted by itself. Not to be changed.
+	Upstreams map[string]UpstreamLimit
 	// MaxKeys bounds the keys each of them counts; 0 is limit.DefaultMaxKeys. It
 	// and WhenFull take effect with a limit's first appearance.
 	MaxKeys  int
@@ -53,6 +56,13 @@ type Limit struct {
 	MaxWait time.Duration
 	// Concurrency is how many operations may run at once; 0 does not limit them.
 	Concurrency int64
+}
+
+// UpstreamLimit is the limit of one upstream. Name is what explanations and RateLimit
+// fields call it.
+type UpstreamLimit struct {
+	Name string
+	Limit
 }
 
 // Patient is a Limit.MaxWait that waits as long as Config.MaxWait allows.
@@ -107,16 +117,21 @@ func (l *Limits) at(level int) *Limit {
 func (c *Config) Check() error {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-	for level := range levels {
-		l := c.Limits.at(level)
+	check := func(name string, l *Limit) {
 		if l.Rate != 0 {
-			if err := limit.TokenBucket.Check(c.params(level)); err != nil {
-				fault("limits.%s: %w", levelNames[level], err)
+			if err := limit.TokenBucket.Check(c.params(l)); err != nil {
+				fault("%s: %w", name, err)
 			}
 		}
 		if l.Concurrency < 0 {
-			fault("limits.%s.concurrency must be 0 or more", levelNames[level])
+			fault("%s.concurrency must be 0 or more", name)
 		}
+	}
+	for level := range levels {
+		check("limits."+levelNames[level], c.Limits.at(level))
+	}
+	for _, u := range c.Limits.Upstreams {
+		check(u.Name, &u.Limit)
 	}
 	if c.MaxWait < 0 || c.MaxAttempts < 0 || c.QueueMax < 0 {
 		fault("max_wait, max_attempts and queue_max must be 0 or more")
@@ -130,9 +145,8 @@ func (c *Config) Check() error {
 	return errors.Join(faults...)
 }
 
-// params are the parameters of the limiter of a level.
-func (c *Config) params(level int) limit.Params {
-	l := c.Limits.at(level)
+// params are the parameters of the limiter of l.
+func (c *Config) params(l *Limit) limit.Params {
 	wait := l.MaxWait
 	if wait < 0 {
 		wait = c.MaxWait
@@ -149,8 +163,9 @@ type settings struct {
 	declared Limits                // as configured, before SetLimit
 	rates    [levels]limit.Limiter // nil: no limit of the rate
 	names    [levels]string        // as explanations and RateLimit fields call them
-	rated    bool                  // some level limits the rate
-	bounded  bool                  // some level limits the concurrency
+	own      map[string]*bound     // limits of single upstreams, by ID; nil: none
+	rated    bool                  // something limits the rate
+	bounded  bool                  // something limits the concurrency
 }
 
 // newSettings makes the limiters of c; those of prev go on with their counts.
@@ -161,23 +176,36 @@ func newSettings(subsystem string, c Config, prev *settings) (*settings, error) 
 	s := &settings{Config: c, declared: c.Limits}
 	for level := range levels {
 		s.names[level] = "limits." + subsystem + "." + levelNames[level]
-		s.bounded = s.bounded || c.Limits.at(level).Concurrency > 0
-		if c.Limits.at(level).Rate == 0 {
-			continue
+		var before limit.Limiter
+		if prev != nil {
+			before = prev.rates[level]
 		}
-		s.rated = true
 		var err error
-		if prev != nil && prev.rates[level] != nil {
-			s.rates[level] = prev.rates[level]
-			err = s.rates[level].Set(c.params(level))
-		} else {
-			s.rates[level], err = limit.New(limit.TokenBucket, c.params(level))
-		}
-		if err != nil {
-			return nil, fmt.Errorf("admission: %s: %w", s.names[level], err)
+		if s.rates[level], err = s.rate(s.names[level], c.Limits.at(level), before); err != nil {
+			return nil, err
 		}
 	}
-	return s, nil
+	return s, s.single(prev)
+}
+
+// rate is the limiter of l, nil for none: the one before, with its counts, if there was
+// one.
+func (s *settings) rate(name string, l *Limit, before limit.Limiter) (limit.Limiter, error) {
+	s.bounded = s.bounded || l.Concurrency > 0
+	if l.Rate == 0 {
+		return nil, nil
+	}
+	s.rated = true
+	var err error
+	if before != nil {
+		err = before.Set(s.params(l))
+	} else {
+		before, err = limit.New(limit.TokenBucket, s.params(l))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("admission: %s: %w", name, err)
+	}
+	return before, nil
 }
 
 func (s *settings) maxAttempts() int { return max(s.MaxAttempts, 1) }
@@ -190,6 +218,11 @@ func (c *Core) Rates() map[string]limit.Limiter {
 	for level, l := range s.rates {
 		if l != nil {
 			rates[s.names[level]] = l
+		}
+	}
+	for _, b := range s.own {
+		if b.rate != nil {
+			rates[b.name] = b.rate
 		}
 	}
 	return rates

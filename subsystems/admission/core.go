@@ -204,7 +204,7 @@ func (c *Core) enter(now int64, op *Op) Verdict {
 	if op.dry() {
 		c.mu.Lock()
 		if g := c.blockingLocked(s, op); g != nil {
-			op.dryBehind = s.names[g.level]
+			op.dryBehind = s.bound(g.level, g.key).name
 		}
 		c.mu.Unlock()
 		op.state = stateEnded
@@ -224,7 +224,7 @@ func (c *Core) enter(now int64, op *Op) Verdict {
 	left := op.patience(now, s.MaxWait, true)
 	if left <= 0 || c.queued >= s.QueueMax {
 		c.mu.Unlock()
-		return c.deny(now, op, Denial{Kind: KindQueue, Reason: "every slot of " + s.names[g.level] + " is taken"})
+		return c.deny(now, op, Denial{Kind: KindQueue, Reason: "every slot of " + s.bound(g.level, g.key).name + " is taken"})
 	}
 	c.seq++
 	op.seq = c.seq

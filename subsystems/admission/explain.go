@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/gaia-host/gaia/extensions/limit"
 	"github.com/gaia-host/gaia/extensions/policy"
@@ -154,16 +153,12 @@ func (c *Core) configured(now int64, op *Op) []policy.Configured {
 	s := c.set.Load()
 	var list []policy.Configured
 	for level := range levels {
-		l := s.Limits.at(level)
-		if s.rates[level] == nil && l.Concurrency == 0 {
+		key := op.gateKey(level)
+		b := s.bound(level, key)
+		if b.rate == nil && b.limit.Concurrency == 0 {
 			continue
 		}
-		key := op.gateKey(level)
-		o := policy.Configured{Name: s.names[level], Key: policy.Shown(key), Concurrency: l.Concurrency}
-		if rate := s.rates[level]; rate != nil {
-			r := rate.Peek(now, key, 0)
-			o.Limit, o.Remaining, o.ResetMS = r.Limit, r.Remaining, float64(r.Reset/time.Microsecond)/1000
-		}
+		o := configuredOf(now, &b)
 		c.mu.Lock()
 		if g := c.gates.byKey[level][key]; g != nil {
 			o.InFlight, o.Waiting = g.inFlight, int64(g.waiting)

@@ -145,7 +145,7 @@ func (c *Core) blockingLocked(s *settings, op *Op) *gate {
 		return nil
 	}
 	for level := levels - 1; level >= 0; level-- {
-		bound := s.Limits.at(level).Concurrency
+		bound := s.slots(level, op.gateKey(level))
 		if bound == 0 || op.sharesSlot(level) {
 			continue
 		}
@@ -160,7 +160,7 @@ func (c *Core) blockingLocked(s *settings, op *Op) *gate {
 func (c *Core) admitLocked(s *settings, op *Op) {
 	if s.bounded {
 		for level := range levels {
-			if s.Limits.at(level).Concurrency > 0 && !op.sharesSlot(level) {
+			if s.slots(level, op.gateKey(level)) > 0 && !op.sharesSlot(level) {
 				g := c.gates.open(level, op.gateKey(level))
 				g.inFlight++
 				op.holds, op.held[level] = true, g
@@ -198,7 +198,7 @@ func (c *Core) freeLocked(now int64, op *Op, dst []*Op) []*Op {
 // another gate holds up moves to that one's queue and keeps its place in time.
 func (c *Core) drainLocked(now int64, s *settings, g *gate, dst []*Op) []*Op {
 	for {
-		bound := s.Limits.at(g.level).Concurrency
+		bound := s.slots(g.level, g.key)
 		if bound > 0 && g.inFlight >= bound {
 			return dst
 		}

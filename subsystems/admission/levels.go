@@ -3,6 +3,7 @@ package admission
 import (
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/gaia-host/gaia/extensions/limit"
 )
@@ -16,18 +17,22 @@ type Level struct {
 	Limit    Limit         // in force
 	Declared Limit         // as configured; another than Limit after SetLimit
 	Rate     limit.Limiter // nil: the rate is not limited
+	own      bool          // of one upstream
 }
 
 // Global reports whether the level counts everything under one key, the empty one.
-func (l *Level) Global() bool { return len(l.Name) > 7 && l.Name[len(l.Name)-7:] == ".global" }
+func (l *Level) Global() bool { return l.own || len(l.Name) > 7 && l.Name[len(l.Name)-7:] == ".global" }
 
 // Levels lists the configured limits from the widest to the narrowest, those that limit
-// nothing too.
+// nothing too, and then those of single upstreams, in no order.
 func (c *Core) Levels() []Level {
 	s := c.set.Load()
 	list := make([]Level, 0, levels)
 	for level := range levels {
 		list = append(list, Level{Name: s.names[level], Limit: *s.Limits.at(level), Declared: *s.declared.at(level), Rate: s.rates[level]})
+	}
+	for id := range s.own {
+		list = append(list, s.levelOf(id))
 	}
 	return list
 }
@@ -41,14 +46,27 @@ type Slot struct {
 // Slots lists the keys of a level that somebody runs under or waits for, in no order.
 // A level without a bound on concurrency has none.
 func (c *Core) Slots(name string) []Slot {
-	level := c.set.Load().level(name)
+	s := c.set.Load()
+	level := s.level(name)
+	id, own := "", false
 	if level < 0 {
-		return nil
+		if id, own = s.named(name); !own {
+			return nil
+		}
+		level = levelUpstream
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	list := make([]Slot, 0, len(c.gates.byKey[level]))
 	for key, g := range c.gates.byKey[level] {
+		if own {
+			if key != id {
+				continue
+			}
+			key = "" // one for all it does
+		} else if level == levelUpstream && s.own[key] != nil {
+			continue
+		}
 		list = append(list, Slot{Key: key, InFlight: g.inFlight, Waiting: int64(g.waiting)})
 	}
 	return list
@@ -62,12 +80,17 @@ func (c *Core) SetLimit(now int64, name string, change func(Limit) Limit, dst []
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	prev := c.set.Load()
-	level := prev.level(name)
-	if level < 0 {
+	cfg := prev.Config
+	if level := prev.level(name); level >= 0 {
+		*cfg.Limits.at(level) = change(*cfg.Limits.at(level))
+	} else if id, ok := prev.named(name); ok {
+		u := cfg.Limits.Upstreams[id]
+		u.Limit = change(u.Limit)
+		cfg.Limits.Upstreams = maps.Clone(cfg.Limits.Upstreams)
+		cfg.Limits.Upstreams[id] = u
+	} else {
 		return dst, fmt.Errorf("%w: %q", ErrNoLevel, name)
 	}
-	cfg := prev.Config
-	*cfg.Limits.at(level) = change(*cfg.Limits.at(level))
 	s, err := newSettings(c.subsystem, cfg, prev)
 	if err != nil {
 		return dst, err
@@ -101,4 +124,11 @@ func (c *Config) keepAltered(prev *settings) {
 			*c.Limits.at(level) = *prev.Limits.at(level)
 		}
 	}
+	ups := maps.Clone(c.Limits.Upstreams)
+	for id, u := range ups {
+		if u == prev.declared.Upstreams[id] {
+			ups[id] = prev.Limits.Upstreams[id]
+		}
+	}
+	c.Limits.Upstreams = ups
 }

@@ -135,10 +135,10 @@ func (c *Core) learn(now int64, s *settings, op *Op, res *policy.Response) {
 	if op.Group != nil && op.upstream >= 0 {
 		op.Group.Pause(op.upstream, now+int64(min(res.RetryAfter, limit.MaxPause)))
 	}
-	if l := s.rates[levelUpstream]; l != nil {
+	if b := s.boundOf(op, levelUpstream); b.rate != nil {
 		f := limit.NoFeedback(res.Status)
 		f.RetryAfter, f.Sent = res.RetryAfter, op.sent
-		l.Learn(now, op.upstreamKey(), f)
+		b.rate.Learn(now, b.key, f)
 	}
 }
 
