@@ -53,6 +53,15 @@ func newProject(t *testing.T, name, lang string) string {
 	return dir
 }
 
+// skipSlow skips what takes minutes under the race detector: the compiler of wazero at the two megabytes of a guest in Go, each
+// time. Nothing of it is other than with the guests in other languages, and without the detector it runs.
+func skipSlow(t *testing.T, lang string) {
+	t.Helper()
+	if raceEnabled && lang == LangGo {
+		t.Skip("minutes under the race detector")
+	}
+}
+
 // build builds a project, and skips the test where its compiler is missing outside of CI.
 func build(t *testing.T, e *wasm.Engine, dir string) *Built {
 	t.Helper()
@@ -114,6 +123,7 @@ func TestNewPoliciesBuildAndAnswerAlike(t *testing.T) {
 	want := asking(t, e, build(t, e, newProject(t, "quota", LangJS)).File)
 	for _, lang := range sdk.Languages() {
 		t.Run(lang, func(t *testing.T) {
+			skipSlow(t, lang)
 			b := build(t, e, newProject(t, "quota", lang))
 			if b.Lang != lang || b.Manifest.Name != "quota" || strings.Join(b.Hooks, " ") != "onRequest onResponse" || b.Size == 0 || !strings.HasPrefix(b.Digest, "sha256:") {
 				t.Errorf("%+v", b)
@@ -320,6 +330,7 @@ func TestKitsConform(t *testing.T) {
 		{LangRust, "policy.rs", "src/lib.rs"}, {LangGo, "policy.go.txt", "policy.go"}, {LangAssemblyScript, "policy.as.ts", "assembly/policy.ts"}, {LangC, "policy.c", "policy.c"},
 	} {
 		t.Run(tt.lang, func(t *testing.T) {
+			skipSlow(t, tt.lang)
 			dir := newProject(t, "conform", tt.lang)
 			source, err := os.ReadFile(filepath.Join("../policytest/conformance", tt.from))
 			if err != nil {
