@@ -296,6 +296,9 @@ func (l *keyed[S, M]) Learn(now int64, key string, f Feedback) {
 	if l.kind != Throttle && l.kind != RetryBudget {
 		l.pauses.learn(now, key, f, conf.p.MaxKeys)
 	}
+	if f.Remaining == 0 && f.Reset > 0 && (l.kind == FixedWindow || l.kind == Calendar) {
+		l.pauses.extend(now, key, boundPause(now, f.Reset), conf.p.MaxKeys)
+	}
 	if c != nil {
 		defer c.mu.Unlock()
 		M(&c.state).learn(conf, now, f)

@@ -396,6 +396,35 @@ func TestCalendar(t *testing.T) {
 	}
 }
 
+// An upstream that counts by the minute does not use up a day: it closes it for as long as
+// it says. One that counts by the day does.
+func TestCalendarLearnsFromItsOwnWindowAlone(t *testing.T) {
+	const day = 24 * time.Hour
+	now := t0 - t0%int64(day) + int64(12*time.Hour)
+	for _, c := range []struct {
+		f         Feedback
+		remaining int64
+		wait      time.Duration
+	}{
+		{answer(200, 60, 3, 20*time.Second, now), 999, 0},
+		{answer(200, 60, 0, 20*time.Second, now), 999, 20 * time.Second},
+		{answer(200, 60, 3, -1, now), 999, 0},
+		{answer(200, 1000, 3, 12*time.Hour, now), 3, 0},
+		{answer(200, 1000, 3, 12*time.Hour-time.Second, now), 3, 0},
+		{answer(200, 90_000, 3, 40*time.Hour, now), 3, 0},
+	} {
+		l := mustNew(t, Calendar, Params{Max: 1000, Every: "day"})
+		l.Take(now, "k", 1, 0)
+		l.Learn(now, "k", c.f)
+		if r := l.Peek(now, "k", 1); r.Wait != c.wait || c.wait == 0 && r.Remaining != c.remaining-1 {
+			t.Errorf("%+v: %+v, want %d left and a wait of %v", c.f, r, c.remaining, c.wait)
+		}
+		if r := l.Peek(now+int64(c.wait), "k", 1); r.Remaining != c.remaining-1 {
+			t.Errorf("%+v: later %+v, want %d left", c.f, r, c.remaining)
+		}
+	}
+}
+
 // However many lease from one limiter, together they are granted what it lets
 // through, and use no more than that and what they hold.
 func TestLeases(t *testing.T) {

@@ -12,6 +12,8 @@ const (
 	maxBatches = 64
 	// resetSlack: two resets this close are the same one, said in whole seconds.
 	resetSlack = int64(time.Second)
+	// rttSpan is how long one slow answer is remembered, twice that at most.
+	rttSpan = int64(10 * time.Second)
 )
 
 // quota is one key of an upstream, behind its lock.
@@ -42,7 +44,13 @@ type quotaState struct {
 	told      int64 // the longest time until a reset that was told of: no window is shorter
 	sent      int64 // when the request of the newest answer left
 	rolled    int64 // when the present window began, for GiveBack
-	rtt       int64 // longest time an answer took, at most a second
+	low       int64 // the reset may be as early as this: told in whole seconds, or a while ago
+	guess     bool  // resetAt was not told of
+	floors    bool  // it tells whole seconds rounded down
+	rtt       int64 // longest time an answer took lately, at most a second
+	rtts      [2]int64
+	rttSince  int64
+	sends     history // units sent by some earlier times
 
 	pausedUntil int64
 	backoff     backoff
@@ -134,7 +142,7 @@ func (q *quotaState) advance(now int64) {
 			q.spend(b.at, b.n)
 		case reset:
 			// What is under way may reach the upstream after its reset.
-			q.left = q.perWindow() - q.pending
+			q.left = q.perWindow() - max(q.pending, q.late())
 			q.ceil = q.perWindow()
 			q.rolled, q.resetAt = q.resetAt, 0
 		default:
@@ -150,9 +158,25 @@ func (q *quotaState) spend(at, n int64) {
 	q.left = max(q.left-n, math.MinInt64/2)
 	q.pending += n
 	q.taken += n
+	q.sends.add(at, q.taken, max(q.resetAt-q.low, q.rtt)/8)
 	if q.known && q.resetAt == 0 && q.length() > 0 {
-		q.resetAt = addSat(at, q.length()+q.rtt)
+		q.resetAt, q.low, q.guess = addSat(at, q.length()+q.rtt), at, true
 	}
+}
+
+// late is how many units were sent when the window may have been over already: they
+// may count in the next one.
+func (q *quotaState) late() int64 {
+	return min(q.taken-q.sends.by(q.low), q.perWindow())
+}
+
+// took takes in how long an answer took: the longest of the last times counts.
+func (q *quotaState) took(now, d int64) {
+	if now-q.rttSince > rttSpan {
+		q.rtts[1], q.rtts[0], q.rttSince = q.rtts[0], 0, now
+	}
+	q.rtts[0] = max(q.rtts[0], min(d, int64(time.Second)))
+	q.rtt = max(q.rtts[0], q.rtts[1])
 }
 
 // ahead is how many reserved units leave before the next reset.
@@ -211,7 +235,10 @@ func (q *quotaState) place(at, cost int64) (when int64, ok bool) {
 	// one was for the same.
 	n, slack := len(q.waiting), min(q.slack(), max(q.length()/4, 1))
 	if n == 0 || q.waiting[n-1].at < q.resetAt-slack {
-		return at, true
+		if q.perWindow()-q.late() >= cost {
+			return at, true
+		}
+		return addSat(at, max(q.length(), 1)+q.rtt), q.length() > 0
 	}
 	last, held := q.waiting[n-1].at, int64(0)
 	for _, b := range q.waiting {
@@ -219,7 +246,11 @@ func (q *quotaState) place(at, cost int64) (when int64, ok bool) {
 			held += b.n
 		}
 	}
-	if held+cost <= q.perWindow() {
+	room := q.perWindow()
+	if last < q.resetAt+slack { // the first window after the reset
+		room -= q.late()
+	}
+	if held+cost <= room {
 		return max(at, last), true
 	}
 	if q.length() == 0 {
@@ -350,7 +381,7 @@ func (h *history) by(at int64) int64 {
 func (q *quotaState) learn(now int64, f Feedback) {
 	q.advance(now)
 	if f.Sent > 0 && f.Sent <= now {
-		q.rtt = max(q.rtt, min(now-f.Sent, int64(time.Second)))
+		q.took(now, now-f.Sent)
 	} else {
 		f.Sent = 0
 	}
@@ -378,6 +409,12 @@ func (q *quotaState) newWindow(now int64, f Feedback) bool {
 }
 
 func (q *quotaState) learnRemaining(now int64, f Feedback, fresh bool) {
+	if f.Reset == 0 && q.rolled > 0 && f.Sent >= q.rolled {
+		q.floors = true // sent after the reset that was told of, which has not been yet
+	}
+	if q.floors && f.Reset%time.Second == 0 && f.Reset >= 0 {
+		f.Reset += time.Second
+	}
 	resetAt := q.resetAt
 	if f.Reset >= 0 {
 		resetAt = boundReset(now, f.Reset)
@@ -409,15 +446,36 @@ func (q *quotaState) learnRemaining(now int64, f Feedback, fresh bool) {
 	if f.Reset >= 0 {
 		q.told = max(q.told, resetAt-now)
 	}
-	if same {
-		resetAt = max(resetAt, q.resetAt)
-	} else {
+	low := resetAt
+	if f.Reset >= 0 {
+		low = q.lowest(now, f)
+	}
+	switch {
+	case q.guess && f.Reset >= 0 && f.Sent >= q.rolled:
+		q.apart(resetAt)
+	case same:
+		resetAt, low = max(resetAt, q.resetAt), max(low, q.low)
+	default:
 		q.apart(resetAt)
 		if !q.known || resetAt > q.resetAt+slack {
 			q.rolled = max(f.Sent, q.rolled)
 		}
 	}
-	q.known, q.resetAt, q.lastReset = true, resetAt, resetAt
+	q.known, q.resetAt, q.lastReset, q.low, q.guess = true, resetAt, resetAt, low, false
+}
+
+// lowest is the earliest that a reset may be which an answer told of: counted from when
+// its request left, and told in whole seconds, a part of one before.
+func (q *quotaState) lowest(now int64, f Feedback) int64 {
+	from := now - q.rtt
+	if f.Sent > 0 {
+		from = f.Sent
+	}
+	low := from + int64(min(f.Reset, MaxPause))
+	if f.Reset%time.Second == 0 || (now+int64(f.Reset))%int64(time.Second) == 0 {
+		low -= int64(time.Second)
+	}
+	return low
 }
 
 // apart measures a window by the reset of the one before. Windows that nobody saw

@@ -15,6 +15,7 @@ type provider struct {
 	window    time.Duration
 	byRequest bool
 	wholeSecs bool
+	floorSecs bool
 	sayWindow bool
 	start     int64
 	used      int64
@@ -33,6 +34,9 @@ func (p *provider) serve(now int64) Feedback {
 	reset := time.Duration(p.start + int64(p.window) - now)
 	if p.wholeSecs {
 		reset = (reset + time.Second - 1).Truncate(time.Second)
+	}
+	if p.floorSecs {
+		reset = reset.Truncate(time.Second)
 	}
 	f := NoFeedback(200)
 	if p.used >= p.quota {
@@ -77,9 +81,6 @@ func simulate(l Limiter, p *provider, clients int, latency func() time.Duration,
 			at(sent+int64(latency()), func(arrived int64) {
 				f := p.serve(arrived)
 				f.Sent = sent
-				if r.Wait > 0 {
-					f.Sent = now // the time of its Take
-				}
 				if f.Status == 200 {
 					served++
 				}
@@ -320,5 +321,43 @@ func TestUpstreamHostileAnswers(t *testing.T) {
 		if r := l.Take(t0+2*int64(MaxPause), "k", 1, 0); !r.OK {
 			t.Errorf("%+v: still closed after two days: %+v", f, r)
 		}
+	}
+}
+
+// Windows of a second, told in whole seconds, to more callers than it bears.
+func TestUpstreamUsesShortWindows(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		p     provider
+		least float64
+	}{
+		{"window said", provider{quota: 100, window: time.Second, wholeSecs: true, sayWindow: true}, 0.9},
+		{"window not said", provider{quota: 100, window: time.Second, wholeSecs: true}, 0.9},
+		{"windows by request", provider{quota: 100, window: time.Second, wholeSecs: true, sayWindow: true, byRequest: true}, 0.9},
+		{"exact", provider{quota: 100, window: time.Second, sayWindow: true}, 0.9},
+		{"rounded down", provider{quota: 100, window: time.Second, floorSecs: true, sayWindow: true}, 0.9},
+		{"five seconds, rounded down", provider{quota: 500, window: 5 * time.Second, floorSecs: true}, 0.9},
+		{"five seconds", provider{quota: 500, window: 5 * time.Second, wholeSecs: true, sayWindow: true}, 0.9},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(11, 12))
+			n := 0
+			latency := func() time.Duration {
+				if n++; n == 20 { // one slow answer at the beginning
+					return 600 * time.Millisecond
+				}
+				return 5*time.Millisecond + time.Duration(rng.Int64N(int64(20*time.Millisecond)))
+			}
+			for _, maxWait := range []time.Duration{0, 2 * time.Second, 20 * time.Second} {
+				l := mustNew(t, Upstream, Params{})
+				p := c.p
+				served := simulate(l, &p, 800, latency, maxWait, time.Minute)
+				most := float64(p.quota) * 55 / p.window.Seconds()
+				t.Logf("wait %v: served %d of %v, refused %d", maxWait, served, most, p.refused)
+				if float64(served) < c.least*most || float64(p.refused) > most/1000 {
+					t.Errorf("wait %v: served %d of %v, refused %d", maxWait, served, most, p.refused)
+				}
+			}
+		})
 	}
 }

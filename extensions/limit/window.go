@@ -132,12 +132,21 @@ func (w *window) settle(c *settings, now, estimate, actual, taken int64) {
 	w.used = addSat(w.used, actual-estimate)
 }
 
-// learn makes room no larger than the upstream says there is.
+// learn makes room no larger than the upstream says there is, if what it says holds for
+// as long as the window does. That a minute of an upstream is used up says nothing of
+// a day.
 func (w *window) learn(c *settings, now int64, f Feedback) {
 	w.advance(c, now)
-	if f.Remaining >= 0 && f.Remaining < c.p.Max && (f.Reset < 0 || now+int64(f.Reset) >= w.start) {
-		w.used = max(w.used, c.p.Max-f.Remaining)
+	if f.Remaining < 0 || f.Remaining >= c.p.Max {
+		return
 	}
+	switch {
+	case f.Reset < 0 && c.p.Every != "" && (f.Window < 0 || int64(f.Window) < w.end-w.start-int64(time.Hour)):
+		return // it does not say how long, or not for as long; days differ by an hour
+	case f.Reset >= 0 && addSat(now, int64(f.Reset)) < w.end-resetSlack:
+		return
+	}
+	w.used = max(w.used, c.p.Max-f.Remaining)
 }
 
 func (w *window) idle(_ *settings, now int64) bool {
