@@ -158,7 +158,7 @@ func (l *tokenBucket) takeSpareLocked(h *trail, b *Bucket, now int64, r *Rate, c
 		h.use(w)
 	}
 	l.refunds.countLocked(h, true)
-	return Result{OK: true, Limit: r.burst, Remaining: r.units(h.spare), Reset: time.Duration(tat - now)}, ok
+	return Result{OK: true, Limit: r.burst, Remaining: r.units(max(h.spare, 0)), Reset: time.Duration(max(tat-now, 0))}, ok
 }
 
 // spare says that a take of that cost would go at once on what others gave back.

@@ -165,12 +165,13 @@ func (h *trail) refund(now int64, b *Bucket, r *Rate, d, own, left int64) bool {
 		if !ok {
 			return false
 		}
-		due := h.due(now, d, own, left, r)
+		left = min(max(left, 0), max(now, h.ahead))
+		due := min(h.due(now, d, own, left, r), max(word-now, 0)) // a clock may have been put back
 		if due == 0 {
 			break
 		}
 		if left <= now && h.ahead > now {
-			h.spare += due
+			h.spare = min(h.spare+due, r.full)
 		} else if b.word.CompareAndSwap(word, word-due) {
 			h.tat -= due
 			if left == h.ahead {

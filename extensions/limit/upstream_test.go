@@ -22,7 +22,7 @@ type provider struct {
 	refused   int
 
 	rate *Rate // GCRA that tells nothing but Retry-After
-	gcra Bucket
+	gcra *Bucket
 }
 
 func (p *provider) serve(now int64) Feedback {
@@ -383,7 +383,7 @@ func TestUpstreamFindsAPace(t *testing.T) {
 				return 5*time.Millisecond + time.Duration(rng.Int64N(int64(20*time.Millisecond)))
 			}
 			l := mustNew(t, Upstream, Params{})
-			p := provider{rate: mustRate(t, 100, time.Second, burst)}
+			p := provider{rate: mustRate(t, 100, time.Second, burst), gcra: new(Bucket)}
 			served := simulate(l, &p, 1500, latency, maxWait, 2*time.Minute)
 			per1000 := 1000 * float64(p.refused) / float64(served+p.refused)
 			// 1480 come at once when nothing is known yet: that is 11 of 100.
