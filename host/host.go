@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/bundle/remote"
+	"github.com/gaia-host/gaia/extensions/limit"
 	"github.com/gaia-host/gaia/extensions/metrics"
 	"github.com/gaia-host/gaia/extensions/natives"
 	"github.com/gaia-host/gaia/extensions/policy"
@@ -48,6 +49,11 @@ type Options struct {
 	Version string
 	Getenv  func(name string) (string, bool) // nil: os.LookupEnv
 	Log     *slog.Logger                     // nil: discarded
+	// Store counts limiters that several hosts have in common: those of Leases, by the
+	// name that gaia limits shows, such as quota/pace. The number is how many units this
+	// host holds at a time for each key. nil: every host counts for itself.
+	Store  limit.Granter
+	Leases map[string]int64
 	// OnReload is told how each change of policies or configuration ended, on the
 	// goroutine that made it; nil: nobody.
 	OnReload func(ReloadEvent)
@@ -81,6 +87,7 @@ type Host struct {
 	registry *prometheus.Registry
 	faults   faultLog
 	witness  witness
+	leases   leases
 	ticks    atomic.Uint64 // of the policies so far
 
 	reloading sync.Mutex
@@ -125,7 +132,7 @@ func (h *Host) build(cfg *config.Config) error {
 	if err := h.makeParts(cfg); err != nil {
 		return &ConfigError{err}
 	}
-	h.natives = natives.NewHost(natives.HostConfig{Sources: h.Sources(), Log: h.log.With("from", "policy")})
+	h.natives = natives.NewHost(natives.HostConfig{Sources: h.Sources(), Log: h.log.With("from", "policy"), Share: h.share})
 	if cfg.StateFile != "" {
 		if err := h.readState(cfg.StateFile); err != nil {
 			return &ConfigError{err}
@@ -204,6 +211,7 @@ func (h *Host) start(ctx context.Context) error {
 	background, cancel := context.WithCancel(context.Background())
 	h.cancel = cancel
 	h.wg.Go(func() { h.tick(background) })
+	h.leases.start(background, h)
 	if cfg.StateFile != "" {
 		h.wg.Go(func() { h.keepState(background, cfg.StateFile) })
 	}

@@ -22,9 +22,10 @@ type Granter interface {
 // Over all processes, any interval T admits at most what the shared limiter does
 // plus what each of them holds: burst + rate x T + processes x lease.
 type Leased struct {
-	name string
-	from Granter
-	most int64
+	name   string
+	from   Granter
+	most   int64
+	wanted chan struct{} // holds a signal while Refill has something to ask for
 
 	mu   sync.Mutex // guards the rest
 	keys map[string]*lease
@@ -43,7 +44,18 @@ const maxLeased = DefaultMaxKeys
 // NewLeased returns a Leased of the limiter of that name. most is how many units
 // one lease holds at most; at least 1.
 func NewLeased(name string, from Granter, most int64) *Leased {
-	return &Leased{name: name, from: from, most: max(most, 1), keys: map[string]*lease{}}
+	return &Leased{name: name, from: from, most: max(most, 1), keys: map[string]*lease{}, wanted: make(chan struct{}, 1)}
+}
+
+// Wanted delivers when a Take found too little, so that Refill is not only called
+// now and then.
+func (l *Leased) Wanted() <-chan struct{} { return l.wanted }
+
+func (l *Leased) want() {
+	select {
+	case l.wanted <- struct{}{}:
+	default:
+	}
 }
 
 // Take takes cost units that are held. A denial says when to try again.
@@ -59,9 +71,7 @@ func (l *Leased) Take(now int64, key string, cost int64) Result {
 		s = &lease{}
 		l.keys[strings.Clone(key)] = s
 	}
-	if s.until <= now {
-		s.left = 0
-	}
+	s.expire(now)
 	r := Result{Limit: l.most, Remaining: s.left}
 	switch {
 	case cost > l.most:
@@ -71,19 +81,41 @@ func (l *Leased) Take(now int64, key string, cost int64) Result {
 		s.spent = max(s.spent, cost) // wanted
 		if r.Wait = time.Duration(s.retryAt - now); r.Wait <= 0 {
 			r.Wait = time.Millisecond // as soon as Refill has asked
+			l.want()
 		}
 		return r
 	}
 	s.left -= cost
 	s.spent += cost
+	if 2*s.left < s.spent {
+		l.want()
+	}
 	r.OK, r.Remaining = true, s.left
 	return r
+}
+
+// GiveBack undoes a Take whose action never started. What is given back after the lease
+// is over is lost.
+func (l *Leased) GiveBack(now int64, key string, cost int64) { l.add(now, key, units(cost)) }
+
+// Settle replaces an estimate by the true cost. A debt is worked off by what is granted
+// next.
+func (l *Leased) Settle(now int64, key string, estimate, actual int64) {
+	l.add(now, key, units(estimate)-units(actual))
+}
+
+func (l *Leased) add(now int64, key string, n int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s := l.keys[key]; s != nil && (n < 0 || s.until > now) {
+		s.left = min(s.left+n, l.most)
+	}
 }
 
 // forgetLocked drops keys that hold nothing.
 func (l *Leased) forgetLocked(now int64) bool {
 	for key, s := range l.keys {
-		if !s.asking && s.until <= now && s.retryAt <= now {
+		if !s.asking && s.until <= now && s.retryAt <= now && s.left >= 0 {
 			delete(l.keys, key)
 		}
 	}
@@ -101,9 +133,7 @@ func (l *Leased) Refill(ctx context.Context, now int64) error {
 	var needs []need
 	l.mu.Lock()
 	for key, s := range l.keys {
-		if s.until <= now {
-			s.left = 0
-		}
+		s.expire(now)
 		if want := min(2*s.spent, l.most); !s.asking && now >= s.retryAt && want > 0 && 4*s.left < want {
 			s.asking = true
 			needs = append(needs, need{key, want - s.left})
@@ -123,6 +153,13 @@ func (l *Leased) Refill(ctx context.Context, now int64) error {
 	return first
 }
 
+// expire ends what is held once its time is over. A debt stays.
+func (s *lease) expire(now int64) {
+	if s.until <= now {
+		s.left = min(s.left, 0)
+	}
+}
+
 func (s *lease) granted(now, n, until int64, err error) {
 	s.asking = false
 	switch {
@@ -131,7 +168,7 @@ func (s *lease) granted(now, n, until int64, err error) {
 	case n <= 0:
 		s.retryAt = min(until, boundPause(now, MaxPause))
 	default:
-		if s.left == 0 {
+		if s.left <= 0 {
 			s.until = until
 		}
 		s.left, s.until = addSat(s.left, n), min(s.until, until)

@@ -525,3 +525,45 @@ func TestKindsHammer(t *testing.T) {
 		})
 	}
 }
+
+// A limiter here and what is leased must both let a take through, and both get back
+// what did not start.
+func TestShared(t *testing.T) {
+	now := t0
+	whole := mustNew(t, FixedWindow, Params{Max: 10, Per: 24 * time.Hour})
+	leased := NewLeased("l", NewLocal(map[string]Limiter{"l": whole}, time.Hour, func() int64 { return now }), 8)
+	l := NewShared(mustNew(t, TokenBucket, Params{Rate: 1, Burst: 100}), leased)
+	take := func(cost int64) Result { return l.Take(now, "k", cost, 0) }
+	if r := take(2); r.OK || r.Wait != time.Millisecond || l.Peek(now, "k", 0).Remaining != 100 {
+		t.Errorf("nothing is held: %+v", r)
+	}
+	select {
+	case <-leased.Wanted():
+	default:
+		t.Error("nobody asks for what was wanted")
+	}
+	refill := func() {
+		if err := leased.Refill(t.Context(), now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refill()
+	if r := take(4); !r.OK || r.Remaining != 0 {
+		t.Errorf("four are held: %+v", r)
+	}
+	l.GiveBack(now, "k", 4, now)
+	if r := take(4); !r.OK {
+		t.Errorf("four were given back: %+v", r)
+	}
+	l.Settle(now, "k", 4, 6, now) // a debt of two
+	refill()
+	if r := take(5); r.OK {
+		t.Errorf("of the six left two are owed: %+v", r)
+	}
+	if r := take(4); !r.OK {
+		t.Errorf("the debt is paid: %+v", r)
+	}
+	if r := take(9); r.Wait != Never {
+		t.Errorf("more than a lease: %+v", r)
+	}
+}

@@ -39,6 +39,7 @@ type Host struct {
 	state   state.Limits
 	metrics *metrics.Registry
 	log     *slog.Logger
+	share   func(string, limit.Limiter) limit.Limiter
 
 	numbers map[string]numbers // of the subsystems; set before any policy is loaded
 
@@ -54,6 +55,9 @@ type HostConfig struct {
 	Metrics *metrics.Registry // nil: a new one
 	Sources []metrics.Source  // what policies may read of the subsystems
 	Log     *slog.Logger      // nil: discarded
+	// Share makes of each new limiter what counts in its place, by its scoped name; nil:
+	// itself.
+	Share func(name string, l limit.Limiter) limit.Limiter
 }
 
 // numbers are one subsystem's, and the pool of the maps they are read through.
@@ -70,7 +74,7 @@ func NewHost(c HostConfig) *Host {
 	if c.Metrics == nil {
 		c.Metrics = metrics.NewRegistry()
 	}
-	h := &Host{state: c.State, metrics: c.Metrics, log: c.Log, numbers: map[string]numbers{},
+	h := &Host{state: c.State, metrics: c.Metrics, log: c.Log, share: c.Share, numbers: map[string]numbers{},
 		stores: map[string]*state.Store{}, limiters: map[string]*Limiter{}, restored: map[string][]limit.Record{}}
 	for _, src := range c.Sources {
 		h.numbers[src.Schema().Subsystem()] = numbers{src, metrics.NewPool(src.Schema())}

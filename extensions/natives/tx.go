@@ -132,6 +132,9 @@ func (tx *Tx) declare(owner, name string, kind limit.Kind, p limit.Params) (*Lim
 		if err != nil {
 			return nil, err
 		}
+		if tx.host.share != nil {
+			fresh = tx.host.share(name, fresh)
+		}
 		for _, r := range records {
 			fresh.Import(tx.now, r)
 		}

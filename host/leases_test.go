@@ -1,0 +1,109 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gaia-host/gaia/extensions/limit"
+	"github.com/gaia-host/gaia/host/config"
+)
+
+const sharedPolicy = `
+import { limiter } from "gaia";
+const pace = limiter.tokenBucket("pace", { rate: 1000, burst: 1000 });
+export function onRequest(req) { return pace.admit("all"); }`
+
+// sharedStore is a store that notes what it granted.
+type sharedStore struct {
+	limit.Granter
+	granted atomic.Int64
+	down    atomic.Bool
+}
+
+func (c *sharedStore) Grant(ctx context.Context, name, key string, want int64) (int64, int64, error) {
+	if c.down.Load() {
+		return 0, 0, errors.New("no store")
+	}
+	n, until, err := c.Granter.Grant(ctx, name, key, want)
+	c.granted.Add(n)
+	return n, until, err
+}
+
+// sharing starts a host that counts sharedPolicy's limiter in the store.
+func sharing(t *testing.T, store limit.Granter, most int64) *testHost {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "p.js")
+	save(t, file, sharedPolicy)
+	set := []string{"listen=127.0.0.1:0", `control=""`, "socket=" + filepath.Join(dir, "g.sock"), "routes.api.url=" + plainUpstream(t)}
+	cfg, err := config.Load(config.Options{Set: set})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return runOptions(t, cfg, Options{Policies: []string{file}, Store: store, Leases: map[string]int64{"p/pace": most}}, set...)
+}
+
+// Two hosts share one limit of 40, and no more: each would let a thousand through.
+func TestTwoHostsShareALimit(t *testing.T) {
+	const quota = 40
+	whole, err := limit.New(limit.FixedWindow, limit.Params{Max: quota, Per: 24 * time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := &sharedStore{Granter: limit.NewLocal(map[string]limit.Limiter{"p/pace": whole}, time.Hour, func() int64 { return time.Now().UnixNano() })}
+	var hosts []*testHost
+	for range 2 {
+		hosts = append(hosts, sharing(t, store, 6))
+	}
+	var served, asked atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for range 1000 {
+				code, _, body, err := hosts[i%2].try("/api/" + strconv.Itoa(i))
+				asked.Add(1)
+				switch {
+				case err != nil || code != 200 && code != 429:
+					t.Error(code, body, err)
+					return
+				case code == 200:
+					served.Add(1)
+				}
+				// What was granted to one host and not used is not the other's.
+				if store.granted.Load() == quota && asked.Load() > 20*quota {
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n := served.Load(); n > quota || n < quota/2 || store.granted.Load() > quota {
+		t.Errorf("%d of %d served, %d granted; the limit is %d", n, asked.Load(), store.granted.Load(), quota)
+	}
+}
+
+// A store that does not answer lets nothing through that is not leased, and is asked
+// again.
+func TestAStoreThatFailsIsAskedAgain(t *testing.T) {
+	whole, err := limit.New(limit.TokenBucket, limit.Params{Rate: 1000, Burst: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := &sharedStore{Granter: limit.NewLocal(map[string]limit.Limiter{"p/pace": whole}, time.Hour, func() int64 { return time.Now().UnixNano() })}
+	store.down.Store(true)
+	th := sharing(t, store, 5)
+	if code, h, _ := th.get("/api/"); code != 429 || h.Get("Retry-After") == "" {
+		t.Errorf("status %d without a lease", code)
+	}
+	store.down.Store(false)
+	th.waitFor("the store is asked again", func() bool {
+		code, _, _ := th.get("/api/")
+		return code == 200
+	})
+}
