@@ -50,10 +50,6 @@ func newConn(t *Transport, h *host, raw net.Conn) *conn {
 	return c
 }
 
-// alive reports whether a kept connection can still be used: its server has neither
-// closed it nor sent what nobody has asked for.
-func (c *conn) alive() bool { return c.peek.quiet() }
-
 // fill reads more behind what is there, at least a byte.
 func (c *conn) fill() error {
 	if c.r == c.w {

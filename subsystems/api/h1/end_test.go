@@ -254,25 +254,28 @@ func TestRequestsHammer(t *testing.T) {
 	wg.Wait()
 }
 
-func TestRoundTripAllocatesLittle(t *testing.T) {
-	u := raw(t, func(c net.Conn, r *bufio.Reader, _ int) {
-		answer := []byte("HTTP/1.1 200 OK\r\nServer: x\r\nDate: now\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok")
-		blank := 0
-		for {
-			b, err := r.ReadByte()
-			if err != nil {
-				return
-			}
-			if b == '\n' {
-				blank++
-			} else if b != '\r' {
-				blank = 0
-			}
-			if blank == 2 {
-				_, _ = c.Write(answer)
-			}
+// answering answers as fast as can be, without allocating.
+func answering(c net.Conn, r *bufio.Reader, _ int) {
+	answer := []byte("HTTP/1.1 200 OK\r\nServer: x\r\nDate: now\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok")
+	blank := 0
+	for {
+		b, err := r.ReadByte()
+		if err != nil {
+			return
 		}
-	})
+		if b == '\n' {
+			blank++
+		} else if b != '\r' {
+			blank = 0
+		}
+		if blank == 2 {
+			_, _ = c.Write(answer)
+		}
+	}
+}
+
+func TestRoundTripAllocatesLittle(t *testing.T) {
+	u := raw(t, answering)
 	tr, _ := transport(t, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -290,5 +293,22 @@ func TestRoundTripAllocatesLittle(t *testing.T) {
 	t.Logf("%v allocations", n)
 	if n > 7 && !underRace {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkRoundTrip(b *testing.B) {
+	u := raw(b, answering)
+	tr, _ := transport(b, nil)
+	ctx, cancel := context.WithCancel(b.Context())
+	defer cancel()
+	r := &Request{URL: u, Header: http.Header{"Accept": {"*/*"}, "X-Tenant": {"a"}}}
+	buf := make([]byte, 100)
+	b.ReportAllocs()
+	for b.Loop() {
+		res, err := tr.RoundTrip(ctx, r)
+		if err != nil {
+			b.Fatal(err)
+		}
+		_, _ = res.Body.Read(buf)
 	}
 }

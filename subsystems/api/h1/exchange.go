@@ -1,6 +1,7 @@
 package h1
 
 import (
+	"errors"
 	"io"
 	"net/http"
 )
@@ -17,9 +18,13 @@ type exchange struct {
 }
 
 // do sends r and reads the answer's head. After an error the connection is gone and
-// the body of r is closed, or will be.
+// the body of r is closed, or will be; after errStale r is as it was.
 func (x *exchange) do(r *Request) (*http.Response, error) {
 	if err := x.write(r); err != nil {
+		if errors.Is(err, errStale) {
+			_ = x.conn.end(false)
+			return nil, err
+		}
 		return nil, x.fail(err)
 	}
 	a, err := x.answer(r)
@@ -70,10 +75,19 @@ func (x *exchange) mayRepeat(r *Request) bool {
 	return x.read && !x.begun && r.repeatable()
 }
 
-// write sends the head, and the body where that is short and there; another body is
+// write looks whether a kept connection is still of use, sends the head, and the body where that is short and there; another body is
 // sent by a goroutine of its own from then on.
 func (x *exchange) write(r *Request) error {
 	c := x.conn
+	// What is below TLS tells nothing of when its next bytes are there.
+	direct := c.peek.raw != nil && c.state == nil
+	check := c.reused
+	if check && (r.Body != nil || !direct) {
+		if !c.peek.alive() { // while nothing of the body is lost yet
+			return errStale
+		}
+		check = false
+	}
 	b, err := r.appendHead(c.buf[:0], c.host.field)
 	if err != nil {
 		r.closeBody()
@@ -88,7 +102,12 @@ func (x *exchange) write(r *Request) error {
 		}
 	}
 	c.buf, c.r, c.w = b[:cap(b)], 0, 0 // it is free again once all is written
-	n, err := c.net.Write(b)
+	var n int
+	if direct && (r.Body == nil || inline) {
+		n, err = c.peek.ask(c.net, b, check)
+	} else {
+		n, err = c.net.Write(b)
+	}
 	x.written = n > 0
 	if err != nil {
 		if !inline {

@@ -76,52 +76,41 @@ func withoutZone(hostport string) string {
 // get returns a connection that belongs to the caller: a kept one, or one that it
 // dials. waits says that the answer is all that is waited for from then on.
 func (t *Transport) get(ctx context.Context, key hostKey, waits bool) (*conn, error) {
-	for {
-		t.mu.Lock()
-		if t.closed {
-			t.mu.Unlock()
-			return nil, ErrClosed
-		}
-		h := t.hosts[key]
-		if h == nil {
-			var err error
-			if h, err = newHost(key); err != nil {
-				t.mu.Unlock()
-				return nil, err
-			}
-			t.hosts[key] = h
-		}
-		if n := len(h.idle); n > 0 {
-			c := h.idle[n-1]
-			h.idle[n-1] = nil
-			h.idle = h.idle[:n-1]
-			t.beginLocked(c, ctx, waits)
-			t.mu.Unlock()
-			if c.alive() {
-				return c, nil
-			}
-			_ = c.end(false) // it was not used
-			continue
-		}
-		if t.c.MaxPerHost == 0 || h.open < t.c.MaxPerHost {
-			h.open++
-			t.mu.Unlock()
-			return t.dial(ctx, h, waits)
-		}
-		w := &waiter{ctx: ctx, waits: waits, given: make(chan *conn, 1)}
-		h.waiters = append(h.waiters, w)
+	t.mu.Lock()
+	if t.closed {
 		t.mu.Unlock()
-		c, err := t.await(ctx, h, w)
-		switch {
-		case err != nil:
-			return nil, err
-		case c == nil:
-			return t.dial(ctx, h, waits)
-		case c.alive():
-			return c, nil
-		}
-		_ = c.end(false) // it was not used
+		return nil, ErrClosed
 	}
+	h := t.hosts[key]
+	if h == nil {
+		var err error
+		if h, err = newHost(key); err != nil {
+			t.mu.Unlock()
+			return nil, err
+		}
+		t.hosts[key] = h
+	}
+	if n := len(h.idle); n > 0 {
+		c := h.idle[n-1]
+		h.idle[n-1] = nil
+		h.idle = h.idle[:n-1]
+		t.beginLocked(c, ctx, waits)
+		t.mu.Unlock()
+		return c, nil
+	}
+	if t.c.MaxPerHost == 0 || h.open < t.c.MaxPerHost {
+		h.open++
+		t.mu.Unlock()
+		return t.dial(ctx, h, waits)
+	}
+	w := &waiter{ctx: ctx, waits: waits, given: make(chan *conn, 1)}
+	h.waiters = append(h.waiters, w)
+	t.mu.Unlock()
+	c, err := t.await(ctx, h, w)
+	if c == nil && err == nil {
+		return t.dial(ctx, h, waits)
+	}
+	return c, err
 }
 
 // await waits for what an exchange that ends gives to w; nil is permission to dial.

@@ -43,7 +43,7 @@ func TestAConnectionThatDiedWhileIdleIsNotUsed(t *testing.T) {
 				defer tr.mu.Unlock()
 				for _, h := range tr.hosts {
 					for _, c := range h.idle {
-						return !c.alive()
+						return !c.peek.alive()
 					}
 				}
 				return true

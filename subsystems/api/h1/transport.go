@@ -3,6 +3,7 @@ package h1
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/http"
 	"sync"
@@ -84,6 +85,9 @@ func (t *Transport) RoundTrip(ctx context.Context, r *Request) (*http.Response, 
 		res, err := x.do(r)
 		if err == nil {
 			return res, nil
+		}
+		if errors.Is(err, errStale) {
+			continue
 		}
 		if !kept || !x.mayRepeat(r) {
 			return nil, err
