@@ -112,6 +112,23 @@ func (b *clientBody) Read(p []byte) (int, error) {
 	return b.tookLocked(n, err)
 }
 
+// Buffered is how many bytes can be read without waiting. A short body that is all
+// there is sent together with the head of its request.
+func (b *clientBody) Buffered() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.over, b.pumping:
+		return 0
+	case len(b.ahead) > 0 || b.err != nil:
+		return len(b.ahead)
+	}
+	if from, ok := b.from.(interface{ Buffered() int }); ok {
+		return from.Buffered()
+	}
+	return 0
+}
+
 // tookLocked judges what one read of the client brought.
 func (b *clientBody) tookLocked(n int, err error) (int, error) {
 	if b.left >= 0 {

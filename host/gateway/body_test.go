@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
@@ -202,5 +204,61 @@ func TestMalformedBodiesBlameNobody(t *testing.T) {
 	}
 	if n := pool.Stats().BreakerOpened; n != 0 {
 		t.Errorf("a breaker opened %d times", n)
+	}
+}
+
+// A short body that came with its head goes on with its head: it needs no goroutine.
+func TestAShortBodyGoesWithItsHead(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	first := make(chan string, 1)
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		buf := make([]byte, 4096)
+		n, _ := c.Read(buf) // what was written in one piece
+		first <- string(buf[:n])
+		_, _ = io.WriteString(c, "HTTP/1.1 204 No Content\r\n\r\n")
+		_, _ = io.Copy(io.Discard, c)
+	}()
+	_, addr := start(t, Config{Routes: upRoute(t, "http://"+l.Addr().String())})
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_, _ = io.WriteString(c, "POST /up/ HTTP/1.1\r\nHost: "+addr+"\r\nContent-Length: 5\r\n\r\nhello")
+	if got := <-first; !strings.HasSuffix(got, "\r\n\r\nhello") {
+		t.Errorf("the upstream read %q at once", got)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil || res.StatusCode != http.StatusNoContent || res.Close {
+		t.Errorf("%v, %v", res, err)
+	}
+}
+
+func TestWhatOfABodyIsThere(t *testing.T) {
+	b := bodyOf(bytes.NewReader(nil), 5, &memory{})
+	if n := b.Buffered(); n != 0 {
+		t.Errorf("of a source that does not say: %d", n)
+	}
+	b.from = bufio.NewReader(bytes.NewReader([]byte("hello")))
+	_, _ = b.from.(*bufio.Reader).Peek(1)
+	if n := b.Buffered(); n != 5 {
+		t.Errorf("of a source that says: %d", n)
+	}
+	b.ahead = []byte("hel")
+	if n := b.Buffered(); n != 3 {
+		t.Errorf("read ahead: %d", n)
+	}
+	b.pumping = true
+	if n := b.Buffered(); n != 0 {
+		t.Errorf("being read ahead: %d", n)
 	}
 }

@@ -68,6 +68,19 @@ func (b *body) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
+// Buffered is how many bytes can be read without waiting: those of a body of known
+// length that have come together with what was read before.
+func (b *body) Buffered() int {
+	if !b.mu.TryLock() {
+		return 0 // somebody reads
+	}
+	defer b.mu.Unlock()
+	if b.err != nil || b.expect || b.chunks != nil {
+		return 0
+	}
+	return int(min(b.left, int64(b.c.br.Buffered())))
+}
+
 func (b *body) readLength(p []byte) (int, error) {
 	n, err := b.c.br.Read(p[:min(int64(len(p)), b.left)])
 	b.left -= int64(n)
