@@ -33,9 +33,16 @@ func (r *Retry) backoff(tries int, last time.Duration, u float64) time.Duration 
 // under every strategy, in whatever order it is asked for. It is splitmix64
 // (Steele, Lea and Flood, 2014).
 func draw(seed, id, n uint64) float64 {
-	z := seed + id*0x9e3779b97f4a7c15 + n*0xd1b54a32d192ed03
+	return float64(finish(seed+id*golden+n*0xd1b54a32d192ed03)>>11) / (1 << 53)
+}
+
+const golden = 0x9e3779b97f4a7c15
+
+// mix is a number of which every bit depends on every bit of z.
+func mix(z uint64) uint64 { return finish(z + golden) }
+
+func finish(z uint64) uint64 {
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
 	z = (z ^ z>>27) * 0x94d049bb133111eb
-	z ^= z >> 31
-	return float64(z>>11) / (1 << 53)
+	return z ^ z>>31
 }

@@ -348,3 +348,30 @@ func BenchmarkRequest(b *testing.B) {
 		b.Fatal(err)
 	}
 }
+
+// Replicas and seeds that are neighbours draw nothing in common: intervals rest on that.
+func TestReplicasAreIndependent(t *testing.T) {
+	draws := func(seed, replica uint64) map[float64]bool {
+		c := config(t, 1, core(t, nil, nil), upstream.Config{})
+		c.Seed, c.Replica = seed, replica
+		r := &run{c: &c, free: -1, byName: map[string]int32{}}
+		if err := r.addSource(0); err != nil {
+			t.Fatal(err)
+		}
+		s, seen := &r.sources[0], map[float64]bool{}
+		for range 100 {
+			s.count++
+			seen[s.rng.Float64()] = true
+			seen[draw(c.Seed^0xfa017, s.seed+s.count, 0)] = true
+		}
+		return seen
+	}
+	first := draws(1, 1)
+	for _, other := range []map[float64]bool{draws(1, 0), draws(1, 2), draws(2, 0), draws(2, 1), draws(0, 1)} {
+		for v := range other {
+			if first[v] {
+				t.Fatalf("%v is drawn in both", v)
+			}
+		}
+	}
+}

@@ -38,8 +38,10 @@ func (r *run) addSource(i int32) error {
 	sc := &r.c.Scenarios[i]
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(sc.Name)) // it cannot fail
-	seed := h.Sum64() ^ r.c.Seed*0x9e3779b97f4a7c15 ^ r.c.Replica
-	s := source{seed: seed, url: "https://experiment.invalid" + sc.Path, rng: rand.New(rand.NewPCG(r.c.Seed+r.c.Replica, h.Sum64()))}
+	// Spread, so that neighbouring seeds and replicas have nothing in common.
+	own := (r.c.Seed-1)*golden + 1 + r.c.Replica
+	seed := mix(mix(own) ^ h.Sum64())
+	s := source{seed: seed, url: "https://experiment.invalid" + sc.Path, rng: rand.New(rand.NewPCG(own, h.Sum64()))}
 	for _, name := range sc.KeyNames {
 		k, err := r.keyOf(name)
 		if err != nil {
