@@ -32,7 +32,7 @@ func TestOracles(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s, err := Decode([]byte(fmt.Sprintf(`{"duration": "300s", "replicas": 8, "seed": 3, "scenarios": {"s": {%s}}, "upstreams": {"u": {%s}}, "strategies": {"x": {%s}}}`,
+			s, err := Decode([]byte(fmt.Sprintf(`{"duration": "300s", "replicas": 8, "seed": 1, "scenarios": {"s": {%s}}, "upstreams": {"u": {%s}}, "strategies": {"x": {%s}}}`,
 				tt.scenario, tt.upstream, tt.strategy)))
 			if err != nil {
 				t.Fatal(err)
