@@ -254,6 +254,8 @@ func (k *soaking) soak(t *testing.T, s *stress, ca, bad, temp string, long time.
 	for range 4 {
 		k.repeat(ctx, &wg, 100*time.Millisecond, "api", s.api)
 	}
+	k.repeat(ctx, &wg, 50*time.Millisecond, "gateway", func(i int) error { return s.through(s.page, i) })
+	k.repeat(ctx, &wg, time.Second, "broken upstream behind the gateway", k.mustFail(func(i int) error { return s.through(bad, i) }))
 	k.repeat(ctx, &wg, 100*time.Millisecond, "files", func(i int) error { return s.files(i % 50) })
 	k.repeat(ctx, &wg, 100*time.Millisecond, "network", s.network)
 	k.repeat(ctx, &wg, 2*time.Second, "browser", func(i int) error { return s.browser(i % 40) })
@@ -329,11 +331,15 @@ func report(t *testing.T, k *soaking, rows [][]float64, long time.Duration) {
 		for _, r := range late {
 			ys = append(ys, r[i+1])
 		}
-		l := fit(hours, ys)
+		l, span := fit(hours, ys), hours[len(hours)-1]-hours[0]
 		lines = append(lines, l)
-		t.Logf("%-16s mean %8.1f, changes by %+9.2f an hour (standard error %.2f)", name, l.mean, l.slope, l.err)
-		if l.grows(hours[len(hours)-1] - hours[0]) {
-			t.Errorf("%s grows: %.2f an hour, standard error %.2f", name, l.slope, l.err)
+		verdict := "no growth"
+		if l.slope > 3*l.err && !l.grows(span) {
+			verdict = fmt.Sprintf("up by %.2f in all, within the slack of %.1f", l.slope*span, slack(l.mean))
+		}
+		t.Logf("%-16s mean %8.1f, changes by %+9.2f an hour (standard error %.2f): %s", name, l.mean, l.slope, l.err, verdict)
+		if l.grows(span) {
+			t.Errorf("%s grows by %.2f in all, more than chance and the slack of %.1f explain", name, l.slope*span, slack(l.mean))
 		}
 	}
 	if dir := os.Getenv("GAIA_SOAK_OUT"); dir != "" {

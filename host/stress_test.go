@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -134,10 +135,11 @@ func (l *leftovers) over(before *leftovers) string {
 type stress struct {
 	th     *testHost
 	client *http.Client
-	web    string // nginx with TLS
-	page   string // plain, for browsers
-	echo   string // ADDRESS that says everything back
-	naive  bool   // wired as one would without thinking; see compare_test.go
+	proxy  *http.Client // goes through the gateway
+	web    string       // nginx with TLS
+	page   string       // plain, for browsers
+	echo   string       // ADDRESS that says everything back
+	naive  bool         // wired as one would without thinking; see compare_test.go
 	// policies and set are of the host that run starts, where they are given.
 	policies, set []string
 	halfway       func() // called once, when all loads have begun; nil: not
@@ -230,6 +232,25 @@ func (s *stress) browser(i int) error {
 		return s.want("\x89PNG", "browser/screenshot", in{"url": page})
 	}
 	return s.want("200", "browser/navigate", in{"url": page})
+}
+
+// through asks for a page through the gateway, as a forward proxy. Some connections end with their request.
+func (s *stress) through(base string, i int) error {
+	req, err := http.NewRequest(http.MethodGet, fmt.Sprintf("%s/page%d", base, i), nil)
+	if err != nil {
+		return err
+	}
+	req.Close = i%10 == 0
+	res, err := s.proxy.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if want := fmt.Sprintf("/page%d", i); err == nil && (res.StatusCode != http.StatusOK || !bytes.Contains(body, []byte(want))) {
+		err = fmt.Errorf("%s %.200q, want %q in it", res.Status, body, want)
+	}
+	return err
 }
 
 func (s *stress) process(i int) error {
@@ -353,8 +374,11 @@ func (s *stress) start(t *testing.T, ca, profiles string) (stop func()) {
 		return d.DialContext(ctx, "unix", cfg.Socket)
 	}}
 	s.client = &http.Client{Transport: transport, Timeout: 2 * time.Minute}
+	gateway := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: h.Addr()})}
+	s.proxy = &http.Client{Transport: gateway, Timeout: 2 * time.Minute}
 	return func() {
 		transport.CloseIdleConnections()
+		gateway.CloseIdleConnections()
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := h.Stop(ctx); err != nil {
