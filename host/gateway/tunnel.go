@@ -174,7 +174,7 @@ func (n *namedHosts) tell(s *Server, host string) {
 	if n.seen == nil {
 		n.seen = map[string]struct{}{}
 	}
-	n.seen[host] = struct{}{}
+	n.seen[strings.Clone(host)] = struct{}{} // or it would keep the whole head of the request
 	n.mu.Unlock()
 	s.log.Info("a tunnel is paced as a whole, not request by request; to pace each request, start gaia with --route and use the base URL it prints",
 		"host", host, "route", "--route NAME=https://"+host)

@@ -63,7 +63,13 @@ func served(raw []byte) (all []seen, answers string) {
 func reference(raw []byte) (all []seen) {
 	over := make(chan struct{})
 	srv := &http.Server{
-		Handler:  http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { all = append(all, seenOf(r)) }),
+		Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			v := seenOf(r)
+			all = append(all, v)
+			if v.bad {
+				panic(http.ErrAbortHandler) // or the server would wait for half a second
+			}
+		}),
 		ErrorLog: log.New(io.Discard, "", 0), DisableGeneralOptionsHandler: true,
 		ConnState: func(_ net.Conn, state http.ConnState) {
 			if state == http.StateClosed {

@@ -42,6 +42,8 @@ func newHost(key hostKey) (*host, error) {
 	if err != nil {
 		return nil, unsendable("the host is not a domain name")
 	}
+	key.host = strings.Clone(key.host) // it may be a part of a request's head
+	hostport = strings.Clone(hostport)
 	u := url.URL{Host: hostport}
 	h := &host{key: key, server: u.Hostname()}
 	port := u.Port()
@@ -88,7 +90,7 @@ func (t *Transport) get(ctx context.Context, key hostKey, waits bool) (*conn, er
 			t.mu.Unlock()
 			return nil, err
 		}
-		t.hosts[key] = h
+		t.hosts[h.key] = h
 	}
 	if n := len(h.idle); n > 0 {
 		c := h.idle[n-1]
