@@ -227,10 +227,11 @@ func (l *fair) decideLocked(now int64, s *share, cost int64, left, maxWait time.
 	if cost == 0 || r.Wait == Never {
 		return heldBy(r, left, maxWait)
 	}
-	// A cost beyond what it may save up is let go when all is saved.
+	// A cost beyond what it may save up is let go when all is saved. Only its own share
+	// is waited for: to wait for what others leave would take the next seconds from them.
 	short := min(float64(cost), l.most(s)) - l.credit(s)
 	if short > 1e-9 {
-		own := time.Duration(math.Ceil(min(short*l.rate.unit*l.earn/s.weight, float64(fullSpan))))
+		own := time.Duration(math.Ceil(min(short*l.rate.unit*l.weight/s.weight, float64(fullSpan))))
 		r.Wait = max(r.Wait, own)
 		r.OK = r.OK && r.Wait <= maxWait
 	}

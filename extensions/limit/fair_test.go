@@ -95,6 +95,34 @@ func TestFairLeavesNothingUnused(t *testing.T) {
 	}
 }
 
+// One that always waits for as much as it may takes nothing from those that ask for less
+// than their share.
+func TestFairWaitersLeaveRoomForTheOthers(t *testing.T) {
+	skipLaw(t)
+	const rate, seconds = 20, 300
+	l := mustNew(t, Fair, Params{Rate: rate, Burst: 1, MaxWait: 4 * time.Second})
+	rng := rand.New(rand.NewPCG(35, 1))
+	light, asked, heavy := 0, 0, 0
+	for i := range int64(seconds * 1000) {
+		now := t0 + i*sec/1000
+		if i%10 == 0 && l.Take(now, "heavy", 1, -1).OK {
+			heavy++
+		}
+		if rng.IntN(100) == 0 { // 10 a second by nine, who may have 18
+			asked++
+			if l.Take(now, string(rune('a'+rng.IntN(9))), 1, -1).OK {
+				light++
+			}
+		}
+	}
+	if light < asked*97/100 {
+		t.Errorf("the light ones had %d of %d", light, asked)
+	}
+	if least := 2 * seconds * rate / 10; heavy < least {
+		t.Errorf("the heavy one had %d, want %d: what the others leave too", heavy, least)
+	}
+}
+
 // Shares come and go, and are given back: all together keep to the rate. Who waits for
 // his share leaves later than his units were counted, so that a few more may leave then.
 func TestFairKeepsToTheRate(t *testing.T) {
