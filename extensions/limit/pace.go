@@ -29,7 +29,6 @@ type pace struct {
 	since   int64   // of the last refusal, or the first unit
 	taken   int64   // units sent by then
 	ok, not int64   // answers since then
-	again   bool    // a refusal came before any pace was known: the next one tells
 }
 
 // refused takes in a refusal, when taken units had been sent.
@@ -41,11 +40,6 @@ func (p *pace) refused(now, taken int64) {
 		p.rate, p.good = found, found
 	case p.rate > 0:
 		p.rate /= 2
-	case !p.again:
-		// The first refusal may be the only one: nothing is known from so few answers.
-		p.again = true
-		p.since, p.taken, p.ok, p.not = now, taken, 0, 1
-		return
 	default:
 		p.rate = found
 	}
