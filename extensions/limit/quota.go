@@ -54,7 +54,6 @@ type quotaState struct {
 
 	pausedUntil int64
 	backoff     backoff
-	pace        pace // where nothing else is known
 
 	inFlight int64 // taken and not released, reservations included
 	pending  int64 // of these, sent and not answered
@@ -200,19 +199,15 @@ func (q *quotaState) decide(now, cost int64, maxWait time.Duration) (at int64, r
 		r.Remaining = max(q.left-q.ahead(), 0)
 		r.Reset = time.Duration(max(q.resetAt-now, 0))
 	}
-	ok, batches := true, maxBatches
-	switch {
-	case cost > 0 && q.known:
+	ok := true
+	if cost > 0 && q.known {
 		at, ok = q.place(at, min(cost, q.perWindow()))
-	case cost > 0:
-		at, batches = q.pace.from(now, at), maxPaced
-		ok = q.pace.sure(at - max(now, q.pausedUntil))
 	}
 	r.Wait = time.Duration(at - now)
 	switch {
 	case !ok:
 		r.Wait = max(r.Wait, RetryHint)
-	case r.Wait > maxWait || r.Wait > 0 && len(q.waiting) >= batches:
+	case r.Wait > maxWait || r.Wait > 0 && len(q.waiting) >= maxBatches:
 	default:
 		r.OK = true
 		if q.known && (q.resetAt == 0 || at < q.resetAt) {
@@ -272,11 +267,6 @@ func (q *quotaState) slack() int64 {
 	return q.window / 4
 }
 
-// due says that advance has something to do.
-func (q *quotaState) due(now int64) bool {
-	return len(q.waiting) > 0 && q.waiting[0].at <= now || q.known && q.resetAt != 0 && q.resetAt <= now
-}
-
 func (q *quotaState) take(now, cost int64, maxWait time.Duration) Result {
 	q.advance(now)
 	at, r := q.decide(now, cost, maxWait)
@@ -284,7 +274,6 @@ func (q *quotaState) take(now, cost int64, maxWait time.Duration) Result {
 		return r
 	}
 	q.inFlight += cost
-	q.pace.leave(now, at, cost)
 	if at <= now {
 		q.immediate = now
 		q.spend(now, cost)
@@ -503,9 +492,6 @@ func boundReset(now int64, d time.Duration) int64 {
 }
 
 func (q *quotaState) learnPause(now int64, f Feedback) {
-	if f.Sent == 0 || f.Sent >= q.pace.since { // not of those that the last refusal explains
-		q.learnPace(now, f)
-	}
 	switch {
 	case f.RetryAfter > 0 && f.refused():
 		q.pausedUntil = max(q.pausedUntil, boundPause(now, f.RetryAfter))
@@ -517,20 +503,6 @@ func (q *quotaState) learnPause(now int64, f Feedback) {
 		}
 	case f.succeeded():
 		q.backoff.success(f.Sent)
-	}
-}
-
-func (q *quotaState) learnPace(now int64, f Feedback) {
-	switch {
-	case f.Status == statusTooMany || f.RetryAfter > 0 && f.refused():
-		q.pace.not++
-		// Those who left in a pause, as they had reserved, tell of a pace too.
-		again := now >= q.pausedUntil || q.pace.ok >= paceTells && now-q.pace.since >= int64(time.Second)
-		if again && !q.known && f.Remaining < 0 {
-			q.pace.refused(now, q.taken)
-		}
-	case f.succeeded():
-		q.pace.passed(now, q.taken)
 	}
 }
 

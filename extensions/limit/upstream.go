@@ -101,15 +101,6 @@ func units(cost int64) int64 { return min(max(cost, 0), math.MaxInt32) }
 func (l *upstream) Peek(now int64, key string, cost int64) Result {
 	now, cost = max(now, 0), units(cost)
 	p := l.p.Load()
-	if held := l.keys.find(key); held != nil {
-		held.mu.Lock()
-		if !held.evicted && !held.due(now) { // the usual case needs no copy
-			defer held.mu.Unlock()
-			_, r := held.decide(now, cost, p.MaxWait)
-			return r
-		}
-		held.mu.Unlock()
-	}
 	var q quota
 	if !l.copyTo(&q, key) && l.keys.n.Load() >= l.keys.max.Load() {
 		if p.WhenFull != FullShare {

@@ -20,20 +20,9 @@ type provider struct {
 	start     int64
 	used      int64
 	refused   int
-
-	rate *Rate // GCRA that tells nothing but Retry-After
-	gcra *Bucket
 }
 
 func (p *provider) serve(now int64) Feedback {
-	if p.rate != nil {
-		f := NoFeedback(200)
-		if r := p.gcra.Take(now, p.rate, 1, 0); !r.OK {
-			p.refused++
-			f.Status, f.RetryAfter = 429, (r.Wait + time.Second - 1).Truncate(time.Second)
-		}
-		return f
-	}
 	if end := p.start + int64(p.window); now >= end {
 		if p.byRequest {
 			p.start = now
@@ -370,26 +359,5 @@ func TestUpstreamUsesShortWindows(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-// An upstream that says nothing but Retry-After finds no stampede at its end: its pace
-// is found out.
-func TestUpstreamFindsAPace(t *testing.T) {
-	for _, burst := range []int64{20, 1000} {
-		for _, maxWait := range []time.Duration{0, 2 * time.Second, 20 * time.Second} {
-			rng := rand.New(rand.NewPCG(13, 14))
-			latency := func() time.Duration {
-				return 5*time.Millisecond + time.Duration(rng.Int64N(int64(20*time.Millisecond)))
-			}
-			l := mustNew(t, Upstream, Params{})
-			p := provider{rate: mustRate(t, 100, time.Second, burst), gcra: new(Bucket)}
-			served := simulate(l, &p, 1500, latency, maxWait, 2*time.Minute)
-			per1000 := 1000 * float64(p.refused) / float64(served+p.refused)
-			// 1480 come at once when nothing is known yet: that is 11 of 100.
-			if served < 7500 || per1000 > 280 {
-				t.Errorf("burst %d, wait %v: served %d of 11500, %.1f refused of 1000", burst, maxWait, served, per1000)
-			}
-		}
 	}
 }
