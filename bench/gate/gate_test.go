@@ -154,13 +154,13 @@ func TestPartFails(t *testing.T) {
 
 func TestGeneratorTellsFailures(t *testing.T) {
 	var out bytes.Buffer
-	if err := generate(nil, strings.NewReader("127.0.0.1:1 10\n"), &out); err != nil {
+	if err := generate(nil, strings.NewReader("127.0.0.1:1 10 200\n"), &out); err != nil {
 		t.Fatal(err)
 	}
 	if said := out.String(); !strings.HasPrefix(said, "connect: ") || strings.Count(said, "\n") != 1 {
 		t.Errorf("said %q", said)
 	}
-	if err := generate(nil, strings.NewReader("127.0.0.1:1 many\n"), &out); err == nil {
+	if err := generate(nil, strings.NewReader("127.0.0.1:1 many 200\n"), &out); err == nil {
 		t.Error("a number that is none is taken")
 	}
 }
