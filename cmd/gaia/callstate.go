@@ -7,9 +7,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 
-	"github.com/gaia-host/gaia/extensions/limit"
+	"github.com/google/renameio/v2"
+
 	"github.com/gaia-host/gaia/extensions/natives"
 )
 
@@ -51,20 +51,14 @@ func loadState(h *natives.Host, now int64, path string) error {
 func saveState(h *natives.Host, now int64, path string) error {
 	s := callState{schemaCallState, h.Export(now)}
 	for _, l := range h.Limiters() {
-		var records []limit.Record
-		l.Limit().Export(now, func(r limit.Record) bool { records = append(records, r); return true })
-		s.Limiters[l.Name()] = records
+		s.Limiters[l.Name()] = natives.Records(now, l.Limit())
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".gaia-state-*")
+	data, err := json.Marshal(s)
+	if err == nil {
+		err = renameio.WriteFile(path, data, 0o600, renameio.IgnoreUmask())
+	}
 	if err != nil {
 		return fmt.Errorf("--state: %w", err)
-	}
-	err = json.NewEncoder(f).Encode(s)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("--state: %w", errors.Join(err, os.Remove(f.Name())))
 	}
 	return nil
 }

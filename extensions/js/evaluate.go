@@ -18,19 +18,9 @@ const FunctionMark = "\x00function"
 // export of that name as JSON, with FunctionMark in place of functions. Errors are
 // *policy.LoadError. Of c it reads Scope, Rand and Log.
 func Evaluate(ctx context.Context, src Source, c Config, export string) ([]byte, error) {
-	if src.Path == "" {
-		src.Path = src.Name + ".js"
-	}
-	b, err := BundleSource(src)
+	prog, err := compilePlain(ctx, &src)
 	if err != nil {
 		return nil, err
-	}
-	prog, err := compile(src, &b, nil)
-	if err != nil {
-		return nil, err
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("evaluate %s: %w", src.Name, err)
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

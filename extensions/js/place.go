@@ -1,6 +1,7 @@
 package js
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,6 +28,26 @@ type program struct {
 	bundle *Bundle
 	names  map[string]string // as goja names a source: as the user does
 	marks  []*atomic.Bool    // of statements, where they are counted
+}
+
+// compilePlain bundles and compiles a module that is no policy, and names src's file
+// where it has none.
+func compilePlain(ctx context.Context, src *Source) (*program, error) {
+	if src.Path == "" {
+		src.Path = src.Name + ".js"
+	}
+	b, err := BundleSource(*src)
+	if err != nil {
+		return nil, err
+	}
+	prog, err := compile(*src, &b, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("load %s: %w", src.Name, err)
+	}
+	return prog, nil
 }
 
 // compile parses and compiles a bundle. Where cover is not nil, what runs of it is told there.

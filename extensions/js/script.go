@@ -62,19 +62,9 @@ type Script struct {
 
 // OpenScript loads a script under the bounds of a policy. Errors are *policy.LoadError.
 func OpenScript(ctx context.Context, src Source, c ScriptConfig) (*Script, error) {
-	if src.Path == "" {
-		src.Path = src.Name + ".js"
-	}
-	b, err := BundleSource(src)
+	prog, err := compilePlain(ctx, &src)
 	if err != nil {
 		return nil, err
-	}
-	prog, err := compile(src, &b, nil)
-	if err != nil {
-		return nil, err
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("open script %s: %w", src.Name, err)
 	}
 	if c.Policy.Log == nil {
 		c.Policy.Log = slog.New(slog.DiscardHandler)

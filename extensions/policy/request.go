@@ -1,6 +1,9 @@
 package policy
 
-import "time"
+import (
+	"net/textproto"
+	"time"
+)
 
 // Names of the subsystems, as they appear in Request.Subsystem.
 const (
@@ -37,6 +40,39 @@ type Names interface {
 	// AnyName reports whether match holds for one of the names, which are in the
 	// canonical form of net/http.
 	AnyName(match func(name string) bool) bool
+}
+
+// Fields are header fields that outlive their message, by canonical name. They are safe
+// for concurrent reads, and are Names.
+type Fields map[string]string
+
+// Lookup implements Lookup.
+func (f Fields) Lookup(name string) (string, bool) {
+	v, ok := f[name]
+	if !ok {
+		v, ok = f[textproto.CanonicalMIMEHeaderKey(name)]
+	}
+	return v, ok
+}
+
+// AnyName implements Names.
+func (f Fields) AnyName(match func(name string) bool) bool {
+	for name := range f {
+		if match(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// Scalars are values of a body that outlive it, by path. They are safe for concurrent
+// reads.
+type Scalars map[string]string
+
+// Lookup implements Lookup.
+func (s Scalars) Lookup(path string) (string, bool) {
+	v, ok := s[path]
+	return v, ok
 }
 
 // Request is one operation asked of a subsystem, once per attempt. The asker

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"net/textproto"
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
@@ -161,7 +160,7 @@ func (r *row) request() policy.Request {
 	q := policy.Request{
 		Subsystem: r.Subsystem, Action: r.Action, Key: r.Key, Method: r.Method, URL: r.URL, Host: r.Host, Path: r.Path, Tenant: r.Tenant,
 		Priority: r.Priority, Attempt: r.Attempt, Cost: r.Cost, Size: r.Size, Now: r.at(),
-		Header: fields(r.Headers), Body: values(r.Body),
+		Header: policy.Fields(r.Headers), Body: policy.Scalars(r.Body),
 	}
 	if r.Deadline != 0 {
 		q.Deadline = q.Now + ns(r.Deadline)
@@ -172,9 +171,9 @@ func (r *row) request() policy.Request {
 // response is how it was answered; done says that it is over.
 func (r *row) response(done bool) *policy.Response {
 	res := &policy.Response{Status: r.Status, Error: r.Error, Bytes: -1, RetryAfter: time.Duration(ns(r.RetryAfter)), Upstream: r.Upstream,
-		Sent: r.began(), Header: fields(r.ResponseHeaders), Duration: time.Duration(ns(value(r.Answered)))}
+		Sent: r.began(), Header: policy.Fields(r.ResponseHeaders), Duration: time.Duration(ns(value(r.Answered)))}
 	if done {
-		res.Bytes, res.Duration, res.Body = r.Bytes, time.Duration(ns(value(r.Service))), values(r.ResponseBody)
+		res.Bytes, res.Duration, res.Body = r.Bytes, time.Duration(ns(value(r.Service))), policy.Scalars(r.ResponseBody)
 	}
 	return res
 }
@@ -182,32 +181,4 @@ func (r *row) response(done bool) *policy.Response {
 // said is what the policies of that time said.
 func (r *row) said() admission.Said {
 	return admission.Said{Deny: r.Said.Action == "deny", Delay: time.Duration(ns(r.Said.Delay)), Upstream: r.Said.Upstream}
-}
-
-// fields are recorded header fields, by canonical name.
-type fields map[string]string
-
-// Lookup implements policy.Lookup.
-func (f fields) Lookup(name string) (string, bool) {
-	v, ok := f[textproto.CanonicalMIMEHeaderKey(name)]
-	return v, ok
-}
-
-// AnyName implements policy.Names.
-func (f fields) AnyName(match func(name string) bool) bool {
-	for name := range f {
-		if match(name) {
-			return true
-		}
-	}
-	return false
-}
-
-// values are recorded scalars of a body.
-type values map[string]string
-
-// Lookup implements policy.Lookup.
-func (v values) Lookup(name string) (string, bool) {
-	s, ok := v[name]
-	return s, ok
 }

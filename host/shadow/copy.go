@@ -1,8 +1,6 @@
 package shadow
 
 import (
-	"net/textproto"
-
 	"github.com/gaia-host/gaia/extensions/policy"
 )
 
@@ -12,44 +10,13 @@ const (
 	maxBytes  = 16 << 10
 )
 
-// fields are header fields that outlive the message, by canonical name.
-type fields map[string]string
-
-// Lookup implements policy.Lookup.
-func (f fields) Lookup(name string) (string, bool) {
-	v, ok := f[name]
-	if !ok {
-		v, ok = f[textproto.CanonicalMIMEHeaderKey(name)]
-	}
-	return v, ok
-}
-
-// AnyName implements policy.Names.
-func (f fields) AnyName(match func(name string) bool) bool {
-	for name := range f {
-		if match(name) {
-			return true
-		}
-	}
-	return false
-}
-
-// scalars are values of a body that outlive it.
-type scalars map[string]string
-
-// Lookup implements policy.Lookup.
-func (s scalars) Lookup(name string) (string, bool) {
-	v, ok := s[name]
-	return v, ok
-}
-
 // copyFields copies what can be listed, up to its bounds.
 func copyFields(h policy.Lookup) policy.Lookup {
 	names, ok := h.(policy.Names)
 	if !ok {
 		return nil
 	}
-	f, room := fields{}, maxBytes
+	f, room := policy.Fields{}, maxBytes
 	var list []string
 	names.AnyName(func(name string) bool {
 		list = append(list, name)
@@ -68,7 +35,7 @@ func copyScalars(b policy.Lookup, names []string) policy.Lookup {
 	if b == nil || len(names) == 0 {
 		return nil
 	}
-	s := scalars{}
+	s := policy.Scalars{}
 	for _, name := range names {
 		if v, ok := b.Lookup(name); ok {
 			s[name] = v
