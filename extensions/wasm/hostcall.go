@@ -35,6 +35,7 @@ const freeBytes = 64
 func hostFuncs() map[string]hostFunc {
 	fs := map[string]hostFunc{}
 	addLimiterFuncs(fs)
+	addMetricFuncs(fs)
 	addStateFuncs(fs)
 	addTextFuncs(fs)
 	return fs

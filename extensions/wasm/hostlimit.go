@@ -2,24 +2,16 @@ package wasm
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/limit"
-	"github.com/gaia-host/gaia/extensions/metrics"
 	"github.com/gaia-host/gaia/extensions/natives"
 	"github.com/gaia-host/gaia/extensions/policy"
 	"github.com/gaia-host/gaia/extensions/wasm/abi"
 )
-
-// maxParams bounds the JSON of a limiter's parameters, in bytes.
-const maxParams = 4096
 
 // errDiffers: the instances of a policy must declare the same, in the same order, for identifiers to mean the same in each.
 var errDiffers = errors.New("an instance declares something else than the first one did")
@@ -38,12 +30,6 @@ type limiterDecl struct {
 	limiter      *natives.Limiter
 }
 
-type valueDecl struct {
-	kind  metrics.FieldKind
-	name  string
-	value *metrics.Value
-}
-
 func addLimiterFuncs(fs map[string]hostFunc) {
 	fs["limiter_open"] = limiterOpen
 	fs["limiter_all"] = limiterAll
@@ -55,9 +41,6 @@ func addLimiterFuncs(fs map[string]hostFunc) {
 	fs["limiter_pause"] = limiterPause
 	fs["limiter_settle"] = limiterSettle
 	fs["limiter_set"] = limiterSet
-	fs["metric_open"] = metricOpen
-	fs["metric_add"] = func(g *guest, s []uint64) { metricWrite(g, s, (*natives.Call).Add) }
-	fs["metric_set"] = func(g *guest, s []uint64) { metricWrite(g, s, (*natives.Call).SetGauge) }
 }
 
 func limiterOpen(g *guest, s []uint64) {
@@ -326,167 +309,4 @@ func (g *guest) done(s []uint64, err error) {
 	if err != nil {
 		s[0] = i32(g.refuse(err))
 	}
-}
-
-func metricOpen(g *guest, s []uint64) {
-	id, err := g.openMetric(uint32(s[0]), g.str(s[1], s[2]))
-	if err != nil {
-		id = g.refuse(err)
-	}
-	s[0] = i32(id)
-}
-
-func (g *guest) openMetric(number uint32, name string) (int32, error) {
-	kind, name := metrics.FieldKind(number&1), strings.Clone(name)
-	d := &g.policy.declared
-	switch {
-	case number > uint32(metrics.Gauge):
-		return 0, fmt.Errorf("open metric %q: kind %d: %w", name, number, errRange)
-	case g.call.Running():
-		return 0, fmt.Errorf("open metric %q: %w", name, natives.ErrHook)
-	case d.complete && (g.values >= len(d.values) || d.values[g.values].kind != kind || d.values[g.values].name != name):
-		return 0, errDiffers
-	case !d.complete:
-		v, err := g.call.Metric(kind, name)
-		if err != nil {
-			return 0, fmt.Errorf("open metric %q: %w", name, err)
-		}
-		d.values = append(d.values, valueDecl{kind, name, v})
-	}
-	g.values++
-	return int32(g.values - 1), nil
-}
-
-func metricWrite(g *guest, s []uint64, write func(*natives.Call, *metrics.Value, float64)) {
-	vs := g.policy.declared.values
-	if uint64(uint32(s[0])) >= uint64(len(vs)) {
-		s[0] = i32(g.refuse(errID))
-		return
-	}
-	n := math.Float64frombits(s[1])
-	if math.IsNaN(n) || math.IsInf(n, 0) {
-		s[0] = i32(g.refuse(errRange))
-		return
-	}
-	write(g.call, vs[uint32(s[0])].value, n)
-	s[0] = 0
-}
-
-// parseParams reads a limiter's parameters as both engines write them; a bare number of time is milliseconds.
-func parseParams(kind limit.Kind, text string) (limit.Params, error) {
-	var p limit.Params
-	if len(text) > maxParams {
-		return p, fmt.Errorf("parameters of %d bytes: %w", len(text), errRange)
-	}
-	if text == "" {
-		return p, nil
-	}
-	var o map[string]any
-	if err := json.Unmarshal([]byte(text), &o); err != nil {
-		return p, fmt.Errorf("parameters are no JSON object: %w", err)
-	}
-	for name, v := range o {
-		if err := setParam(&p, kind, camel(name), v); err != nil {
-			return p, fmt.Errorf("%s: %w", name, err)
-		}
-	}
-	return p, nil
-}
-
-// camel is the name of a parameter as JavaScript has it: max_wait is maxWait.
-func camel(name string) string {
-	switch name {
-	case "max_wait":
-		return "maxWait"
-	case "max_keys":
-		return "maxKeys"
-	case "max_queue":
-		return "maxQueue"
-	}
-	return name
-}
-
-func setParam(p *limit.Params, kind limit.Kind, name string, v any) (err error) {
-	if !slices.Contains(kind.Fields(), name) {
-		return fmt.Errorf("%s has no such parameter (want %s)", kind, strings.Join(kind.Fields(), ", "))
-	}
-	switch name {
-	case "rate":
-		p.Rate, err = decimal(v)
-	case "ratio":
-		p.Ratio, err = decimal(v)
-	case "burst":
-		p.Burst, err = whole(v)
-	case "max":
-		p.Max, err = whole(v)
-	case "min":
-		p.Min, err = whole(v)
-	case "maxQueue":
-		p.MaxQueue, err = whole(v)
-	case "per":
-		p.Per, err = policy.ParseDuration(v)
-	case "maxWait":
-		p.MaxWait, err = policy.ParseDuration(v)
-	case "maxKeys":
-		var n int64
-		n, err = whole(v)
-		p.MaxKeys = int(min(n, math.MaxInt32))
-	case "weights":
-		p.Weights, err = weights(v)
-	default:
-		text, ok := v.(string)
-		if !ok {
-			return fmt.Errorf("want a text, got %v", v)
-		}
-		switch name {
-		case "algorithm":
-			p.Algorithm = text
-		case "every":
-			p.Every = text
-		case "order":
-			p.Order = text
-		case "zone":
-			p.Zone = text
-		case "unit":
-			p.Unit = text
-		}
-	}
-	return err
-}
-
-func decimal(v any) (float64, error) {
-	n, ok := v.(float64)
-	if !ok {
-		return 0, fmt.Errorf("want a number, got %v", v)
-	}
-	return n, nil
-}
-
-// weights writes {"gold": 3, "free": 1} as limit.Params has it.
-func weights(v any) (string, error) {
-	o, ok := v.(map[string]any)
-	if !ok {
-		return "", fmt.Errorf("want an object of numbers, got %v", v)
-	}
-	parts := make([]string, 0, len(o))
-	for key, w := range o {
-		n, err := decimal(w)
-		if err == nil && strings.Contains(key, ",") {
-			err = fmt.Errorf("%q: want keys without commas", key)
-		}
-		if err != nil {
-			return "", err
-		}
-		parts = append(parts, key+"="+strconv.FormatFloat(n, 'g', -1, 64))
-	}
-	slices.Sort(parts)
-	return strings.Join(parts, ","), nil
-}
-
-func whole(v any) (int64, error) {
-	n, ok := v.(float64)
-	if !ok || n != math.Trunc(n) || n < 0 || n > 1<<53 {
-		return 0, fmt.Errorf("want a whole number, got %v", v)
-	}
-	return int64(n), nil
 }
