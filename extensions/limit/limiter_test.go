@@ -3,7 +3,6 @@ package limit
 import (
 	"errors"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"strconv"
 	"sync"
@@ -12,17 +11,6 @@ import (
 	"time"
 	"unsafe"
 )
-
-const sec = int64(time.Second)
-
-func mustNew(t testing.TB, k Kind, p Params) Limiter {
-	t.Helper()
-	l, err := New(k, p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l
-}
 
 func TestKinds(t *testing.T) {
 	for _, k := range Kinds() {
@@ -154,158 +142,6 @@ func TestGiveBackAcrossSet(t *testing.T) {
 	l.GiveBack(t0, "k", 10, t0)
 	if r := l.Peek(t0, "k", 0); r.Reset != 400*time.Millisecond {
 		t.Errorf("reset in %v, want 400ms", r.Reset)
-	}
-}
-
-func TestPauses(t *testing.T) {
-	for _, k := range Kinds() {
-		t.Run(k.String(), func(t *testing.T) {
-			p := Params{Rate: 10, Burst: 2, Max: 2, MaxWait: 5 * time.Second}
-			if k == RetryBudget {
-				p.Min = 10
-			}
-			l := mustNew(t, k, p)
-			l.Pause(t0, "k", 10*time.Second)
-			for _, cost := range []int64{0, 1} {
-				if r := l.Take(t0, "k", cost, -1); r.OK || r.Wait != 10*time.Second {
-					t.Errorf("paused, cost %d: %+v", cost, r)
-				}
-			}
-			if r := l.Peek(t0, "k", 1); r.OK || r.Wait != 10*time.Second {
-				t.Errorf("peek: %+v", r)
-			}
-			if r := l.Take(t0, "other", 1, -1); !r.OK || r.Wait != 0 {
-				t.Errorf("another key: %+v", r)
-			}
-			if r := l.Take(t0+6*sec, "k", 1, -1); !r.OK || r.Wait != 4*time.Second {
-				t.Errorf("within the longest wait: %+v", r)
-			}
-			var left time.Duration
-			l.Range(t0+6*sec, func(key string, _ Result, d time.Duration) bool {
-				if key == "k" {
-					left = d
-				}
-				return true
-			})
-			if left != 4*time.Second {
-				t.Errorf("Range: paused for %v", left)
-			}
-			l.Pause(t0, "k", 0)
-			if r := l.Take(t0+11*sec, "k", 1, 0); !r.OK {
-				t.Errorf("lifted: %+v", r)
-			}
-			l.Pause(t0, "k", math.MaxInt64)
-			if r := l.Take(t0, "k", 1, 0); r.OK || r.Wait > MaxPause+15*time.Second {
-				t.Errorf("an endless pause: %+v", r)
-			}
-			l.Reset("k")
-			// What all keys share a reset of one does not give back.
-			if r := l.Take(t0+20*sec, "k", 1, 0); !r.OK || r.Wait != 0 {
-				t.Errorf("reset: %+v", r)
-			}
-		})
-	}
-}
-
-// Those who waited out a pause do not all go at its end.
-func TestPausedWaitersKeepTheRate(t *testing.T) {
-	l := mustNew(t, TokenBucket, Params{Rate: 10, Burst: 2, MaxWait: time.Minute})
-	l.Pause(t0, "k", 10*time.Second)
-	for i, want := range []time.Duration{10000, 10000, 10100, 10200} {
-		if r := l.Take(t0, "k", 1, -1); !r.OK || r.Wait != want*time.Millisecond {
-			t.Errorf("waiter %d: %+v", i, r)
-		}
-	}
-}
-
-func TestLearnHoldsBack(t *testing.T) {
-	for _, k := range []Kind{TokenBucket, Concurrency, Upstream} {
-		t.Run(k.String(), func(t *testing.T) {
-			l := mustNew(t, k, Params{Rate: 1000, Burst: 1000, Max: 1000})
-			learn := func(now int64, status int, retry time.Duration, sent int64) {
-				f := NoFeedback(status)
-				f.RetryAfter, f.Sent = retry, sent
-				l.Learn(now, "k", f)
-			}
-			wait := func(now int64) time.Duration { return l.Peek(now, "k", 1).Wait }
-			learn(t0, 301, time.Hour, 0)
-			if d := wait(t0); d != 0 {
-				t.Errorf("a redirect's Retry-After: %v", d)
-			}
-			learn(t0, 503, 3*time.Second, 0)
-			if d := wait(t0); d != 3*time.Second {
-				t.Errorf("Retry-After: %v", d)
-			}
-			now := t0 + 10*sec
-			for i, want := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
-				learn(now, 429, -1, now)
-				learn(now, 429, -1, now-1) // the others of the same burst
-				if d := wait(now); d != want*time.Second {
-					t.Errorf("refusal %d: %v", i, d)
-				}
-				now += int64(want) * sec
-			}
-			learn(now+1, 200, -1, now)
-			learn(now+2, 429, -1, now+2)
-			if d := wait(now + 2); d != time.Second {
-				t.Errorf("after a success: %v", d)
-			}
-		})
-	}
-	l := mustNew(t, TokenBucket, Params{Rate: 1, Burst: 100})
-	l.Learn(t0, "k", Feedback{Status: 200, RetryAfter: -1, Limit: -1, Remaining: 3, Reset: time.Minute, Window: -1})
-	if r := l.Peek(t0, "k", 0); r.Remaining != 3 {
-		t.Errorf("remaining learned: %+v", r)
-	}
-	l.Learn(t0, "k", Feedback{Status: 200, RetryAfter: -1, Limit: -1, Remaining: 50, Reset: time.Minute, Window: -1})
-	if r := l.Peek(t0, "k", 0); r.Remaining != 3 {
-		t.Errorf("remaining never rises: %+v", r)
-	}
-}
-
-func TestConcurrency(t *testing.T) {
-	l := mustNew(t, Concurrency, Params{Max: 3})
-	if r := l.Take(t0, "k", 4, 0); r.OK || r.Wait != Never {
-		t.Errorf("more than all: %+v", r)
-	}
-	l.Take(t0, "k", 3, 0)
-	if r := l.Take(t0, "k", 1, 0); r.OK || r.Wait != RetryHint || r.Remaining != 0 || r.Limit != 3 {
-		t.Errorf("full: %+v", r)
-	}
-	if r := l.Take(t0, "k", 0, 0); !r.OK {
-		t.Errorf("nothing: %+v", r)
-	}
-	if err := l.Set(Params{Max: 1}); err != nil {
-		t.Fatal(err)
-	}
-	l.Release(t0, "k", 1)
-	l.GiveBack(t0, "k", 1, t0)
-	if r := l.Take(t0, "k", 1, 0); r.OK {
-		t.Errorf("the excess drains first: %+v", r)
-	}
-	for range 5 {
-		l.Release(t0, "k", 1)
-	}
-	if r := l.Take(t0, "k", 1, 0); !r.OK || r.Remaining != 0 {
-		t.Errorf("never below zero: %+v", r)
-	}
-}
-
-// Releases of a key that took from the overflow level keep the sum right.
-func TestConcurrencyOverflowIsNotLeaked(t *testing.T) {
-	l := mustNew(t, Concurrency, Params{Max: 2, MaxKeys: 1})
-	l.Take(t0, "a", 1, 0)
-	l.Take(t0, "b", 2, 0) // shares
-	if r := l.Take(t0, "c", 1, 0); r.OK {
-		t.Errorf("the overflow is full: %+v", r)
-	}
-	l.Release(t0, "a", 1)
-	l.Take(t0, "b", 1, 0) // now has a place
-	l.Release(t0, "b", 3)
-	for _, key := range []string{"b", "c"} {
-		if r := l.Peek(t0, key, 2); !r.OK {
-			t.Errorf("%s: %+v", key, r)
-		}
 	}
 }
 
@@ -514,62 +350,4 @@ func TestNoAllocations(t *testing.T) {
 	if n := testing.AllocsPerRun(1000, func() { l.Take(t0, "key", 1, 0) }); n != 0 {
 		t.Errorf("denied: %v allocations", n)
 	}
-}
-
-func TestExportImport(t *testing.T) {
-	for _, k := range []Kind{TokenBucket, Upstream} {
-		p := Params{Rate: 1, Per: time.Minute, Burst: 5}
-		l, into := mustNew(t, k, p), mustNew(t, k, p)
-		l.Take(t0, "", 1, 0)
-		l.Take(t0, "a", 3, 0)
-		l.Learn(t0, "a", Feedback{Status: 200, RetryAfter: -1, Limit: 5, Remaining: 2, Reset: time.Hour, Window: -1})
-		l.Pause(t0, "p", time.Hour)
-		l.Take(t0-1000*sec, "old", 1, 0)
-		n := 0
-		l.Export(t0, func(r Record) bool {
-			if r.Key == "old" {
-				t.Errorf("exported what has expired: %+v", r)
-			}
-			into.Import(t0, r)
-			n++
-			return true
-		})
-		if n < 2 {
-			t.Errorf("%v: %d records", k, n)
-		}
-		for _, key := range []string{"", "a", "p"} {
-			if a, b := l.Peek(t0, key, 1), into.Peek(t0, key, 1); a.OK != b.OK || a.Wait != b.Wait || a.Remaining != b.Remaining && k == TokenBucket {
-				t.Errorf("%v %q: %+v, imported %+v", k, key, a, b)
-			}
-		}
-	}
-	l := mustNew(t, Concurrency, Params{Max: 1})
-	l.Import(t0, Record{Key: "k", Paused: t0 + sec, TAT: math.MaxInt64})
-	if r := l.Peek(t0, "k", 1); r.OK || r.Wait != time.Second {
-		t.Errorf("a pause of a concurrency limit: %+v", r)
-	}
-}
-
-func FuzzImport(f *testing.F) {
-	f.Add("k", t0, t0+sec, int64(5), int64(3), t0+sec, int64(1))
-	f.Add("", int64(math.MaxInt64), int64(math.MaxInt64), int64(math.MaxInt64), int64(math.MaxInt64), int64(math.MaxInt64), int64(9))
-	f.Add("k", int64(math.MinInt64), int64(-1), int64(-1), int64(math.MinInt64), int64(-1), int64(-3))
-	f.Fuzz(func(t *testing.T, key string, tat, paused, limit, remaining, resetAt, cost int64) {
-		r := Record{Key: key, TAT: tat, Paused: paused, Limit: limit, Remaining: remaining, ResetAt: resetAt}
-		for _, k := range Kinds() {
-			l := mustNew(t, k, Params{Rate: 10, Burst: 10, Max: 10, Min: 1})
-			l.Take(t0, key, 4, 0)
-			before := l.Peek(t0, key, cost)
-			l.Import(t0, r)
-			after := l.Peek(t0, key, cost)
-			if after.OK && (!before.OK || after.Wait < before.Wait || before.Remaining >= 0 && after.Remaining > before.Remaining) {
-				t.Errorf("%v: %+v made %+v more permissive: %+v", k, r, before, after)
-			}
-			l.Release(t0, key, 4)
-			if got := l.Take(t0+3*int64(MaxPause), key, 1, 0); !got.OK {
-				t.Errorf("%v: %+v still closes it three days later: %+v", k, r, got)
-			}
-			l.Export(t0, func(Record) bool { return true })
-		}
-	})
 }

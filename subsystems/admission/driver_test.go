@@ -10,13 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/gaia-host/gaia/extensions/policy"
 	"github.com/gaia-host/gaia/extensions/route"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func newDriver(t testing.TB, change func(*Config)) *Driver {
 	cfg := DefaultConfig()

@@ -8,10 +8,6 @@ import (
 	"github.com/gaia-host/gaia/extensions/route"
 )
 
-type headers map[string]string
-
-func (h headers) Lookup(name string) (string, bool) { v, ok := h[name]; return v, ok }
-
 func TestWhatIsTriedAgain(t *testing.T) {
 	const backoff = 50 * time.Millisecond // half of base
 	tests := []struct {

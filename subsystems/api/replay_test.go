@@ -3,8 +3,10 @@ package api
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -94,4 +96,43 @@ func TestReplayPassesErrorsOn(t *testing.T) {
 		b.Close()
 	}
 	r.finish()
+}
+
+func TestReplayIsBounded(t *testing.T) {
+	var n atomic.Int64
+	u := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		if n.Add(1)%2 == 1 {
+			w.WriteHeader(429)
+			return
+		}
+		fmt.Fprint(w, len(b))
+	})
+	p := newPool(t, nil, func(c *Config) { c.ReplayMax = 1000 })
+	again := func(size int) func() (io.ReadCloser, error) {
+		return func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(make([]byte, size))), nil }
+	}
+	for _, tt := range []struct {
+		name   string
+		size   int
+		length int64
+		get    bool
+		want   int
+	}{
+		{"fits", 1000, 1000, false, 200}, {"fits, length unknown", 1000, -1, false, 200},
+		{"too long", 1001, 1001, false, 429}, {"too long, length unknown", 1001, -1, false, 429},
+		{"GetBody", 5000, 5000, true, 200},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			n.Store(0)
+			c := &Call{Method: "POST", URL: u, Body: bytes.NewReader(make([]byte, tt.size)), ContentLength: tt.length}
+			if tt.get {
+				c.GetBody = again(tt.size)
+			}
+			status, body := text(t, p, c)
+			if status != tt.want || status == 200 && body != fmt.Sprint(tt.size) {
+				t.Errorf("%d %q", status, body)
+			}
+		})
+	}
 }

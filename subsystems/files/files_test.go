@@ -1,115 +1,17 @@
 package files
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
-	"time"
 
-	"go.uber.org/goleak"
-
-	"github.com/gaia-host/gaia/extensions/policy"
 	"github.com/gaia-host/gaia/subsystems/admission"
 )
-
-func TestMain(m *testing.M) {
-	if crashed() {
-		return
-	}
-	goleak.VerifyTestMain(m)
-}
-
-// hook is a policy of functions.
-type hook struct {
-	policy.Base
-	request  func(*policy.Request, *policy.Decision)
-	response func(*policy.Request, *policy.Response, *policy.Decision)
-}
-
-func (h *hook) Name() string { return "hook" }
-
-func (h *hook) Hooks() policy.Hooks { return policy.HooksOf(policy.HookRequest, policy.HookResponse) }
-
-func (h *hook) OnRequest(r *policy.Request, d *policy.Decision) error {
-	if h.request != nil {
-		h.request(r, d)
-	}
-	return nil
-}
-
-func (h *hook) OnResponse(r *policy.Request, res *policy.Response, d *policy.Decision) error {
-	if h.response != nil {
-		h.response(r, res, d)
-	}
-	return nil
-}
-
-func slotOf(h *hook) *policy.Slot {
-	slot := &policy.Slot{}
-	slot.Swap(policy.NewGeneration(7, policy.NewChain(policy.NewMember(h, policy.MemberConfig{}))))
-	return slot
-}
-
-// newManager returns a started manager with a root "data" in a folder of the test,
-// and that folder. It is stopped with the test, and no staged file may be left then.
-func newManager(tb testing.TB, change func(*Config)) (*Manager, string) {
-	tb.Helper()
-	c := DefaultConfig()
-	dir := tb.TempDir()
-	c.Roots = map[string]Root{"data": {Path: dir}}
-	if change != nil {
-		change(&c)
-	}
-	m, err := New(c)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	if err := m.Start(tb.Context()); err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-		defer cancel()
-		if err := m.Stop(ctx); err != nil {
-			tb.Error(err)
-		}
-		for _, r := range c.Roots {
-			if _, err := os.Lstat(filepath.Join(r.Path, stageDir)); !errors.Is(err, fs.ErrNotExist) {
-				tb.Errorf("the stage folder of %s is still there: %v", r.Path, err)
-			}
-		}
-	})
-	return m, dir
-}
-
-func data(path string) Ref { return Ref{"data", path} }
-
-func mustWrite(tb testing.TB, name, text string) {
-	tb.Helper()
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		tb.Fatal(err)
-	}
-	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
-		tb.Fatal(err)
-	}
-}
-
-func content(tb testing.TB, name string) string {
-	tb.Helper()
-	text, err := os.ReadFile(name)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return string(text)
-}
 
 func TestWriteReadAppendInEveryDurability(t *testing.T) {
 	for level := DurabilityDefault; level <= DurabilityFull; level++ {
@@ -340,102 +242,6 @@ func TestABatchReportsEveryStep(t *testing.T) {
 	}
 }
 
-func TestJSONAndXMLAreReallyParsed(t *testing.T) {
-	m, dir := newManager(t, func(c *Config) { c.MaxDepth = 5 })
-	write := func(text string) Ref {
-		mustWrite(t, filepath.Join(dir, "f"), text)
-		return data("f")
-	}
-	var v struct{ A []int }
-	if _, err := m.JSON(t.Context(), write(`{"a":[1,2]}`), &v, Options{}); err != nil || !slices.Equal(v.A, []int{1, 2}) {
-		t.Error(v, err)
-	}
-	for text, where := range map[string]string{
-		"{\"a\":\n  }": "2:3", `{"a":1} x`: "1:9", `[[[[[[1]]]]]]`: "1:6", ``: "", `{"a":"x"}`: "1:8",
-	} {
-		if _, err := m.JSON(t.Context(), write(text), &v, Options{}); !errors.Is(err, ErrSyntax) || !strings.Contains(err.Error(), where) || Status(err) != 422 {
-			t.Errorf("%q: %v, want it at %s", text, err, where)
-		}
-	}
-	n, err := m.XML(t.Context(), write(`<?xml version="1.0"?><a x="1" xmlns:n="u"><n:b>one</n:b> two <b/></a>`), Options{})
-	if err != nil || n.Name != "a" || n.Attrs["x"] != "1" || n.Text != "two" || len(n.Children) != 2 || n.Children[0].Space != "u" || n.Children[0].Text != "one" {
-		t.Errorf("%+v, %v", n, err)
-	}
-	for _, text := range []string{"", "text", "<a>", "<a></b>", "<a/><b/>", "<a/>x", "<a><a><a><a><a><a/></a></a></a></a></a>",
-		`<!DOCTYPE a [<!ENTITY e "x">]><a>&e;</a>`, "<a>\xff</a>"} {
-		if _, err := m.XML(t.Context(), write(text), Options{}); !errors.Is(err, ErrSyntax) {
-			t.Errorf("%q: %v", text, err)
-		}
-	}
-}
-
-func TestPoliciesDenyAndSendElsewhere(t *testing.T) {
-	other := t.TempDir()
-	var seen []string
-	h := &hook{request: func(r *policy.Request, d *policy.Decision) {
-		seen = append(seen, fmt.Sprintf("%s %s %s %s %d", r.Subsystem, r.Action, r.Key, r.Path, r.Size))
-		switch r.Path {
-		case "locked":
-			d.Action, d.Status, d.Reason = policy.ActionDeny, 403, "locked"
-		case "elsewhere":
-			d.Action, d.Upstream = policy.ActionRoute, "other"
-		}
-	}}
-	m, dir := newManager(t, func(c *Config) {
-		c.Roots["other"] = Root{Path: other}
-		c.Slot = slotOf(h)
-	})
-	ctx := t.Context()
-	_, err := m.WriteBytes(ctx, data("locked"), []byte("xyz"), Options{})
-	if d := IsDenied(err); d == nil || d.Status != 403 || d.Reason != "locked" {
-		t.Error(err)
-	}
-	var how admission.Outcome
-	if _, err := m.WriteBytes(ctx, data("./elsewhere"), []byte("xyz"), Options{Outcome: &how}); err != nil || how.Upstream != "other" || how.Generation != 7 {
-		t.Error(how, err)
-	}
-	if content(t, filepath.Join(other, "elsewhere")) != "xyz" {
-		t.Error("it did not go to the other root")
-	}
-	mustWrite(t, filepath.Join(dir, "locked"), "secret")
-	if _, err := m.Copy(ctx, data("locked"), data("open"), Options{}); IsDenied(err) == nil {
-		t.Error("a copy reads what may not be read:", err)
-	}
-	if _, err := m.Move(ctx, data("locked"), data("open"), Options{}); IsDenied(err) == nil {
-		t.Error("a move takes what may not be moved:", err)
-	}
-	want := []string{"files write data locked 3", "files write data elsewhere 3", "files read data locked -1", "files move data locked -1"}
-	if !slices.Equal(seen, want) {
-		t.Errorf("the policy saw %q, want %q", seen, want)
-	}
-}
-
-func TestAPolicyRetriesAWriteOnAnotherRoot(t *testing.T) {
-	other := t.TempDir()
-	h := &hook{response: func(_ *policy.Request, res *policy.Response, d *policy.Decision) {
-		if res.Status == 507 {
-			d.Action, d.Upstream = policy.ActionRetry, "other"
-		}
-	}}
-	m, _ := newManager(t, func(c *Config) {
-		r := c.Roots["data"]
-		r.Quota = 10
-		c.Roots["data"], c.Roots["other"] = r, Root{Path: other}
-		c.Slot = slotOf(h)
-	})
-	var how admission.Outcome
-	text := strings.Repeat("x", 100)
-	if _, err := m.Write(t.Context(), data("f"), strings.NewReader(text), Options{Outcome: &how}); err != nil || how.Upstream != "other" || how.Attempts != 2 {
-		t.Error(how, err)
-	}
-	if content(t, filepath.Join(other, "f")) != text {
-		t.Error("the second attempt did not write all of it")
-	}
-	if _, err := m.Write(t.Context(), data("f"), io.MultiReader(strings.NewReader(text)), Options{}); !errors.Is(err, ErrQuota) {
-		t.Error("what cannot be read twice was tried twice:", err)
-	}
-}
-
 func TestStopCutsWhatDoesNotEnd(t *testing.T) {
 	dir := t.TempDir()
 	c := DefaultConfig()
@@ -485,18 +291,6 @@ func TestStopCutsWhatDoesNotEnd(t *testing.T) {
 	if err := m.Stop(t.Context()); err != nil {
 		t.Error("the second Stop:", err)
 	}
-}
-
-// endless gives bytes for ever, and tells of its first.
-type endless struct{ first chan struct{} }
-
-func (e endless) Read(b []byte) (int, error) {
-	select {
-	case <-e.first:
-	default:
-		close(e.first)
-	}
-	return copy(b, bytes.Repeat([]byte("x"), 100)), nil
 }
 
 func TestCheckFindsEveryFault(t *testing.T) {

@@ -145,21 +145,6 @@ func TestAQuotaSeesWhatOthersWrite(t *testing.T) {
 	}
 }
 
-// await waits until done holds, looking at it again every few milliseconds.
-func await(t *testing.T, done func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	late := time.After(30 * time.Second)
-	for !done() {
-		select {
-		case <-tick.C:
-		case <-late:
-			t.Fatal("it did not come to be")
-		}
-	}
-}
-
 func TestSettingsOfARootChangeWhileItIsUsed(t *testing.T) {
 	m, dir := newManager(t, nil)
 	if _, err := m.WriteBytes(t.Context(), data("f"), []byte(text(60)), Options{}); err != nil {

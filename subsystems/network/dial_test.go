@@ -7,63 +7,14 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/miekg/dns"
-
 	"github.com/gaia-host/gaia/extensions/policy"
 	"github.com/gaia-host/gaia/subsystems/admission"
 )
-
-// echo is a server on loopback that sends back what it gets. It returns its address.
-func echo(t testing.TB, listen string) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", listen)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() {
-				defer c.Close()
-				_, _ = io.Copy(c, c)
-			})
-		}
-	})
-	t.Cleanup(wg.Wait)
-	t.Cleanup(func() { _ = ln.Close() })
-	return ln.Addr().String()
-}
-
-// hostsFile writes a hosts file and returns its path.
-func hostsFile(t testing.TB, lines ...string) string {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "hosts")
-	if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return file
-}
-
-func mustDial(t testing.TB, n *Coordinator, addr string) net.Conn {
-	t.Helper()
-	c, err := n.DialContext(t.Context(), "tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
 
 func TestDialCarriesBytes(t *testing.T) {
 	addr := echo(t, "127.0.0.1:0")
@@ -218,67 +169,6 @@ func TestMemoryOfFailuresIsBoundedAndFades(t *testing.T) {
 	}
 }
 
-func TestGuardedDialsReachPublicAddressesOnly(t *testing.T) {
-	addr := netip.MustParseAddrPort(echo(t, "127.0.0.1:0"))
-	port := addr.Port()
-	n := newCoordinator(t, func(c *Config) {
-		c.DNS.HostsFile = hostsFile(t, "127.0.0.1 mine.test", "127.0.0.9 mixed.test", "127.0.0.1 mixed.test", "127.0.0.9 theirs.test", "::1 theirs.test", "169.254.169.254 meta.test")
-		c.AllowRanges = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
-	})
-	for _, host := range []string{"mine.test", "mixed.test", "127.0.0.1", "[::ffff:127.0.0.1]"} {
-		if took, err := n.Check(t.Context(), "tcp", fmt.Sprintf("%s:%d", host, port), true); err != nil || took.Address.Addr().Unmap() != addr.Addr() {
-			t.Errorf("%s: %s, %v", host, took.Address, err)
-		}
-	}
-	for _, host := range []string{"theirs.test", "meta.test", "127.0.0.9", "[::1]", "0.0.0.0", "[::]", "169.254.169.254", "localhost."} {
-		for name, d := range map[string]*Dialer{"guarded": n.Guarded(), "within": n.Within().Guarded()} {
-			_, err := d.DialContext(t.Context(), "tcp", fmt.Sprintf("%s:%d", host, port))
-			if host == "localhost." { // 127.0.0.1 is allowed, ::1 is not
-				continue
-			}
-			if !errors.Is(err, ErrPrivate) || !errors.Is(err, admission.ErrDenied) {
-				t.Errorf("%s, %s: %v", host, name, err)
-			}
-		}
-	}
-	if s := n.Stats(); s.Refused == 0 {
-		t.Error("nothing was counted")
-	}
-}
-
-// A name that is public when it is looked at and private when it is dialled is the
-// usual way around a guard. Here the address that was looked at is the one dialled.
-func TestGuardHoldsAgainstRebinding(t *testing.T) {
-	port := netip.MustParseAddrPort(echo(t, "127.0.0.1:0")).Port()
-	s := startNameServer(t, records("flip.test. 0 A 127.0.0.1"))
-	n, _ := newResolving(t, s, func(c *Config) { c.AllowRanges = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")} })
-	target := fmt.Sprintf("flip.test:%d", port)
-	if _, err := n.Check(t.Context(), "tcp", target, true); err != nil {
-		t.Fatal(err)
-	}
-	s.set(records("flip.test. 0 A 127.0.0.2", "flip.test. 0 AAAA ::1"))
-	if _, err := n.Check(t.Context(), "tcp", target, true); !errors.Is(err, ErrPrivate) {
-		t.Errorf("after the flip: %v", err)
-	}
-}
-
-func TestDenyPrivateGuardsAll(t *testing.T) {
-	addr := echo(t, "127.0.0.1:0")
-	config := DefaultConfig()
-	config.DNS.ResolvConf, config.DNS.HostsFile = "/nonexistent", "/nonexistent"
-	n := newCoordinator(t, nil)
-	_ = mustDial(t, n, addr).Close()
-	config.DenyPrivate = true
-	if err := n.SetConfig(config); err != nil {
-		t.Fatal(err)
-	}
-	for name, d := range map[string]func(context.Context, string, string) (net.Conn, error){"plain": n.DialContext, "within": n.Within().DialContext} {
-		if _, err := d(t.Context(), "tcp", addr); !errors.Is(err, ErrPrivate) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
 func TestConnectionsToAHostAreBounded(t *testing.T) {
 	addr := echo(t, "127.0.0.1:0")
 	n := newCoordinator(t, func(c *Config) { c.MaxConnsPerHost, c.QueueMax = 2, 1 })
@@ -306,44 +196,6 @@ func TestConnectionsToAHostAreBounded(t *testing.T) {
 	if s := n.Stats(); s.Connections != 0 || s.ConnectionWaits != 2 || s.ConnectionsOpened != 3 {
 		t.Errorf("%d open, %d waited, %d opened", s.Connections, s.ConnectionWaits, s.ConnectionsOpened)
 	}
-}
-
-// goPolicy is a policy of functions that counts what it is asked.
-type goPolicy struct {
-	policy.Base
-	onRequest func(*policy.Request, *policy.Decision)
-	mu        sync.Mutex
-	asked     []string
-	ended     []string
-}
-
-func (p *goPolicy) Name() string { return "p" }
-func (p *goPolicy) Hooks() policy.Hooks {
-	return policy.HooksOf(policy.HookRequest, policy.HookDone)
-}
-func (p *goPolicy) OnRequest(r *policy.Request, d *policy.Decision) error {
-	p.mu.Lock()
-	p.asked = append(p.asked, r.Subsystem+" "+r.Action+" "+r.Key+" "+r.Tenant)
-	p.mu.Unlock()
-	if p.onRequest != nil {
-		p.onRequest(r, d)
-	}
-	return nil
-}
-func (p *goPolicy) OnDone(r *policy.Request, res *policy.Response) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.ended = append(p.ended, fmt.Sprint(r.Action, " ", res.Status, " ", res.Error))
-	return nil
-}
-
-// take returns what was asked and ended since the last call.
-func (p *goPolicy) take() (asked, ended string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	asked, ended = strings.Join(p.asked, ", "), strings.Join(p.ended, ", ")
-	p.asked, p.ended = nil, nil
-	return asked, ended
 }
 
 func TestPoliciesAreAskedOnceForEachOperation(t *testing.T) {
@@ -417,54 +269,4 @@ func TestConfigIsChecked(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-}
-
-func FuzzHostsFile(f *testing.F) {
-	f.Add("127.0.0.1 a b # c\n::1 a\nx y\n")
-	f.Fuzz(func(t *testing.T, text string) {
-		for name, addrs := range parseHosts(strings.NewReader(text)) {
-			if name != strings.ToLower(name) || len(addrs) == 0 || len(addrs) > maxAddrs {
-				t.Errorf("%q: %v", name, addrs)
-			}
-		}
-	})
-}
-
-func FuzzReply(f *testing.F) {
-	for _, zone := range []string{"a.test. 60 A 192.0.2.1", "a.test. 60 CNAME a.test.", "test. 60 SOA a. b. 1 2 3 4 5"} {
-		q := new(dns.Msg).SetQuestion("a.test.", dns.TypeA)
-		wire, err := records(zone)("udp", q).Pack()
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(wire)
-	}
-	f.Fuzz(func(t *testing.T, wire []byte) {
-		var msg dns.Msg
-		if msg.Unpack(wire) != nil {
-			return
-		}
-		for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
-			r, err := readReply(&msg, "a.test.", qtype)
-			if len(r.addrs) > maxAddrs || r.ttl < 0 || r.ttl > maxTTL*time.Second || err != nil && len(r.addrs) > 0 {
-				t.Errorf("%+v %v", r, err)
-			}
-		}
-	})
-}
-
-func FuzzName(f *testing.F) {
-	for _, s := range []string{"Example.COM", "münchen.example", "a b", "[::1]", "xn--", "."} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, name string) {
-		got, err := normal(name)
-		if err != nil {
-			return
-		}
-		again, err := normal(got)
-		if err != nil || again != got {
-			t.Errorf("%q is %q, which is %q: %v", name, got, again, err)
-		}
-	})
 }

@@ -1,8 +1,14 @@
 package network
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
 	"net/netip"
 	"testing"
+
+	"github.com/gaia-host/gaia/subsystems/admission"
 )
 
 func TestGuardKnowsWhatIsNotPublic(t *testing.T) {
@@ -29,5 +35,66 @@ func TestGuardKnowsWhatIsNotPublic(t *testing.T) {
 	}
 	if g.permits(netip.Addr{}) {
 		t.Error("no address is public")
+	}
+}
+
+func TestGuardedDialsReachPublicAddressesOnly(t *testing.T) {
+	addr := netip.MustParseAddrPort(echo(t, "127.0.0.1:0"))
+	port := addr.Port()
+	n := newCoordinator(t, func(c *Config) {
+		c.DNS.HostsFile = hostsFile(t, "127.0.0.1 mine.test", "127.0.0.9 mixed.test", "127.0.0.1 mixed.test", "127.0.0.9 theirs.test", "::1 theirs.test", "169.254.169.254 meta.test")
+		c.AllowRanges = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+	})
+	for _, host := range []string{"mine.test", "mixed.test", "127.0.0.1", "[::ffff:127.0.0.1]"} {
+		if took, err := n.Check(t.Context(), "tcp", fmt.Sprintf("%s:%d", host, port), true); err != nil || took.Address.Addr().Unmap() != addr.Addr() {
+			t.Errorf("%s: %s, %v", host, took.Address, err)
+		}
+	}
+	for _, host := range []string{"theirs.test", "meta.test", "127.0.0.9", "[::1]", "0.0.0.0", "[::]", "169.254.169.254", "localhost."} {
+		for name, d := range map[string]*Dialer{"guarded": n.Guarded(), "within": n.Within().Guarded()} {
+			_, err := d.DialContext(t.Context(), "tcp", fmt.Sprintf("%s:%d", host, port))
+			if host == "localhost." { // 127.0.0.1 is allowed, ::1 is not
+				continue
+			}
+			if !errors.Is(err, ErrPrivate) || !errors.Is(err, admission.ErrDenied) {
+				t.Errorf("%s, %s: %v", host, name, err)
+			}
+		}
+	}
+	if s := n.Stats(); s.Refused == 0 {
+		t.Error("nothing was counted")
+	}
+}
+
+// A name that is public when it is looked at and private when it is dialled is the
+// usual way around a guard. Here the address that was looked at is the one dialled.
+func TestGuardHoldsAgainstRebinding(t *testing.T) {
+	port := netip.MustParseAddrPort(echo(t, "127.0.0.1:0")).Port()
+	s := startNameServer(t, records("flip.test. 0 A 127.0.0.1"))
+	n, _ := newResolving(t, s, func(c *Config) { c.AllowRanges = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")} })
+	target := fmt.Sprintf("flip.test:%d", port)
+	if _, err := n.Check(t.Context(), "tcp", target, true); err != nil {
+		t.Fatal(err)
+	}
+	s.set(records("flip.test. 0 A 127.0.0.2", "flip.test. 0 AAAA ::1"))
+	if _, err := n.Check(t.Context(), "tcp", target, true); !errors.Is(err, ErrPrivate) {
+		t.Errorf("after the flip: %v", err)
+	}
+}
+
+func TestDenyPrivateGuardsAll(t *testing.T) {
+	addr := echo(t, "127.0.0.1:0")
+	config := DefaultConfig()
+	config.DNS.ResolvConf, config.DNS.HostsFile = "/nonexistent", "/nonexistent"
+	n := newCoordinator(t, nil)
+	_ = mustDial(t, n, addr).Close()
+	config.DenyPrivate = true
+	if err := n.SetConfig(config); err != nil {
+		t.Fatal(err)
+	}
+	for name, d := range map[string]func(context.Context, string, string) (net.Conn, error){"plain": n.DialContext, "within": n.Within().DialContext} {
+		if _, err := d(t.Context(), "tcp", addr); !errors.Is(err, ErrPrivate) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
