@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bufio"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -16,6 +17,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -39,6 +42,32 @@ func realPart(t *testing.T, name string) string {
 		t.Skipf("%s is not installed", name)
 	}
 	return path
+}
+
+// startServer starts a server that stop ends with the test, or with this process, however
+// that ends. ended is closed when it has.
+func startServer(t *testing.T, cmd *exec.Cmd, stop syscall.Signal) (ended <-chan struct{}) {
+	t.Helper()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: stop}
+	started, over := make(chan error, 1), make(chan struct{})
+	go func() {
+		defer close(over)
+		runtime.LockOSThread() // the signal comes when the thread that started it ends
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // it is stopped by a signal
+		}
+	}()
+	if err := <-started; err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(stop)
+		<-over
+	})
+	return over
 }
 
 const nginxConf = `
@@ -88,14 +117,7 @@ func nginx(t *testing.T, rate int) (url, ca string) {
 	if err := os.WriteFile(conf, fmt.Appendf(nil, nginxConf, dir, port, max(rate, 1), user, quota), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(bin, "-c", conf, "-e", filepath.Join(dir, "start.log"))
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
-	})
+	startServer(t, exec.Command(bin, "-c", conf, "-e", filepath.Join(dir, "start.log")), syscall.SIGTERM)
 	addr := fmt.Sprintf("127.0.0.1:%d", port)
 	for range 200 {
 		c, err := net.DialTimeout("tcp", addr, time.Second)
@@ -133,6 +155,49 @@ func writeCertificate(t *testing.T, dir string) (certFile string) {
 		}
 	}
 	return certFile
+}
+
+// A test's process that is killed takes its nginx with it.
+func TestNginxEndsWithAKilledTest(t *testing.T) {
+	const env = "HOST_TEST_NGINX"
+	if os.Getenv(env) != "" {
+		url, _ := nginx(t, 0)
+		fmt.Println(url)
+		_, _ = io.Copy(io.Discard, os.Stdin) // until it is killed
+		return
+	}
+	realPart(t, "nginx")
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+	cmd.Env = append(os.Environ(), env+"=1", "TMPDIR="+t.TempDir())
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	addr, found := strings.CutPrefix(strings.TrimSpace(line), "https://")
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	if err != nil || !found {
+		t.Fatalf("the test says %q, %v", line, err)
+	}
+	for deadline := time.Now().Add(30 * time.Second); ; <-time.After(20 * time.Millisecond) {
+		c, err := net.DialTimeout("tcp", addr, time.Second)
+		if err != nil {
+			return
+		}
+		_ = c.Close()
+		if time.Now().After(deadline) {
+			t.Fatal("nginx is left behind")
+		}
+	}
 }
 
 // hammer sends n requests from c clients and counts the answers by status.

@@ -139,6 +139,7 @@ type stress struct {
 	web    string       // nginx with TLS
 	page   string       // plain, for browsers
 	echo   string       // ADDRESS that says everything back
+	hangUp func()       // ends the connections that the clients keep; of a started one
 	naive  bool         // wired as one would without thinking; see compare_test.go
 	// policies and set are of the host that run starts, where they are given.
 	policies, set []string
@@ -376,9 +377,12 @@ func (s *stress) start(t *testing.T, ca, profiles string) (stop func()) {
 	s.client = &http.Client{Transport: transport, Timeout: 2 * time.Minute}
 	gateway := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: h.Addr()})}
 	s.proxy = &http.Client{Transport: gateway, Timeout: 2 * time.Minute}
-	return func() {
+	s.hangUp = func() {
 		transport.CloseIdleConnections()
 		gateway.CloseIdleConnections()
+	}
+	return func() {
+		s.hangUp()
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := h.Stop(ctx); err != nil {

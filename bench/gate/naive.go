@@ -44,6 +44,21 @@ func poolOf(bound bool) (p *api.Pool, stop func(error) error, err error) {
 	return p, func(err error) error { return errors.Join(err, p.Stop(context.Background())) }, err
 }
 
+// withPools measures with two pools: one whose transport bounds no request, and one that does.
+func withPools(fn func(unbound, bound *api.Pool) (outcome, error)) (out outcome, err error) {
+	unbound, stop, err := poolOf(false)
+	if err != nil {
+		return outcome{}, err
+	}
+	defer func() { err = stop(err) }()
+	bound, stopBound, err := poolOf(true)
+	if err != nil {
+		return outcome{}, err
+	}
+	defer func() { err = stopBound(err) }()
+	return fn(unbound, bound)
+}
+
 // bytesOf is how many bytes one operation allocates, the mean of n after some to warm up.
 func bytesOf(op measure.Op, n int) (float64, error) {
 	if err := op(max(n/10, 1)); err != nil {
@@ -75,28 +90,20 @@ func addedBytes(e effort, none, naive, ours measure.Op) (outcome, error) {
 
 // deadlinePart bounds requests by the transport, once for all, against a context with a
 // deadline for each.
-func deadlinePart(ctx context.Context, e effort, target string) (out outcome, err error) {
-	unbound, stop, err := poolOf(false)
-	if err != nil {
-		return outcome{}, err
-	}
-	defer func() { err = stop(err) }()
-	bound, stop2, err := poolOf(true)
-	if err != nil {
-		return outcome{}, err
-	}
-	defer func() { err = stop2(err) }()
+func deadlinePart(ctx context.Context, e effort, target string) (outcome, error) {
 	u, err := url.Parse(target)
 	if err != nil {
 		return outcome{}, err
 	}
-	none := ops(func() error { return doing(ctx, unbound, u) })
-	naive := ops(func() error {
-		ctx, cancel := context.WithTimeout(ctx, patience)
-		defer cancel()
-		return doing(ctx, unbound, u)
+	return withPools(func(unbound, bound *api.Pool) (outcome, error) {
+		none := ops(func() error { return doing(ctx, unbound, u) })
+		naive := ops(func() error {
+			ctx, cancel := context.WithTimeout(ctx, patience)
+			defer cancel()
+			return doing(ctx, unbound, u)
+		})
+		return addedBytes(e, none, naive, ops(func() error { return doing(ctx, bound, u) }))
 	})
-	return addedBytes(e, none, naive, ops(func() error { return doing(ctx, bound, u) }))
 }
 
 // doing sends one request through p.
@@ -116,21 +123,13 @@ func doing(ctx context.Context, p *api.Pool, u *url.URL) error {
 }
 
 // timeoutPart is the same of an http.Client: the pool's bound against its own Timeout.
-func timeoutPart(ctx context.Context, e effort, target string) (out outcome, err error) {
-	unbound, stop, err := poolOf(false)
-	if err != nil {
-		return outcome{}, err
-	}
-	defer func() { err = stop(err) }()
-	bound, stop2, err := poolOf(true)
-	if err != nil {
-		return outcome{}, err
-	}
-	defer func() { err = stop2(err) }()
-	client := func(p *api.Pool, d time.Duration) measure.Op {
-		return calling(ctx, &http.Client{Transport: p.RoundTripper(api.RoundTripperOptions{}), Timeout: d}, target)
-	}
-	return addedBytes(e, client(unbound, 0), client(unbound, patience), client(bound, 0))
+func timeoutPart(ctx context.Context, e effort, target string) (outcome, error) {
+	return withPools(func(unbound, bound *api.Pool) (outcome, error) {
+		client := func(p *api.Pool, d time.Duration) measure.Op {
+			return calling(ctx, &http.Client{Transport: p.RoundTripper(api.RoundTripperOptions{}), Timeout: d}, target)
+		}
+		return addedBytes(e, client(unbound, 0), client(unbound, patience), client(bound, 0))
+	})
 }
 
 // addressKey makes the key that limits count on, against the same by fmt.

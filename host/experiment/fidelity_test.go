@@ -64,6 +64,7 @@ func realNginx(t *testing.T, dir string) string {
 		}
 	}
 	cmd := exec.Command(bin, "-c", conf, "-e", filepath.Join(dir, "start.log"))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM} // so that a killed test leaves nothing behind
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
