@@ -74,22 +74,25 @@ func guaranteeBandwidth(t *testing.T) {
 // guaranteeConnections: the bound that is set holds, what is open is counted, and
 // nothing is left of a host that nobody uses.
 func guaranteeConnections(t *testing.T) {
+	const bound = 5
 	var open, most atomic.Int64
-	up := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	var all sync.Once
+	full := make(chan struct{}) // closed once as many as may are here
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n := open.Add(1) // one request a connection, which ends after this returns
+		defer open.Add(-1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		if n == bound {
+			all.Do(func() { close(full) })
+		}
+		select {
+		case <-full:
+		case <-r.Context().Done():
+		}
 		w.Header().Set("Connection", "close")
 		fmt.Fprintln(w, "hello")
 	}))
-	up.Config.ConnState = func(_ net.Conn, s http.ConnState) {
-		switch s {
-		case http.StateNew:
-			n := open.Add(1)
-			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
-			}
-		case http.StateClosed:
-			open.Add(-1)
-		}
-	}
-	up.Start()
 	t.Cleanup(up.Close)
 	th := run(t, nil, "routes.up.url="+up.URL, "network.max_conns_per_host=5")
 	var wg sync.WaitGroup
@@ -107,8 +110,8 @@ func guaranteeConnections(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := most.Load(); n > 6 { // the server learns of a close a moment after gaia
-		t.Errorf("%d connections at once, the bound is 5", n)
+	if n := most.Load(); n != bound {
+		t.Errorf("%d connections at once, the bound is %d", n, bound)
 	}
 	s := th.Network().Stats()
 	if s.ConnectionsOpened < 40 || s.ConnectionWaits == 0 {
