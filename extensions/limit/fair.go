@@ -29,7 +29,8 @@ type fair struct {
 	weights map[string]float64
 	copied  bool
 	total   Bucket
-	trail   *trail                   // of total; nil: nothing was given back yet
+	trail   *trail // of total; nil: nothing was given back yet
+	leaving departures
 	keys    map[string]*list.Element // of *share
 	active  list.List                // the one that asked last at the back
 	weight  float64                  // of the active ones
@@ -99,6 +100,7 @@ func (l *fair) Set(p Params) error {
 	if l.trail != nil {
 		l.trail.stale, l.trail.spare = true, 0
 	}
+	l.leaving.changed()
 	saved := make(map[*share]float64, len(l.earning))
 	for _, s := range l.earning {
 		saved[s] = l.credit(s)
@@ -129,6 +131,7 @@ func (l *fair) weightOf(key string) float64 {
 // since the last call.
 func (l *fair) advanceLocked(now int64) {
 	l.copyLocked()
+	l.leaving.advance(now, &l.rate)
 	for e := l.active.Front(); e != nil; e = l.active.Front() {
 		if s := e.Value.(*share); addSat(s.asked, int64(l.p.Per)) > now {
 			break
@@ -161,6 +164,12 @@ func (l *fair) copyLocked() {
 			l.earning[s.at] = &s
 		}
 	}
+	l.leaving.copyOf(&p.leaving, func(s *share) *share {
+		if e := l.keys[s.key]; e != nil {
+			return e.Value.(*share)
+		}
+		return &share{} // that fell silent
+	})
 }
 
 // shareLocked is the key's share as of now, a new one where it was silent, and
@@ -201,6 +210,7 @@ func (l *fair) Take(now int64, key string, cost int64, maxWait time.Duration) Re
 	if r.OK && s != nil && cost > 0 {
 		l.spendLocked(s, float64(cost))
 		l.takeTotalLocked(now, cost, maxWait, r.Wait)
+		l.leaving.add(now, departure{at: addSat(now, int64(r.Wait)), cost: cost, by: s}, &l.rate)
 	}
 	return r
 }
@@ -227,14 +237,11 @@ func (l *fair) decideLocked(now int64, s *share, cost int64, left, maxWait time.
 	if cost == 0 || r.Wait == Never {
 		return heldBy(r, left, maxWait)
 	}
-	// A cost beyond what it may save up is let go when all is saved. Only its own share
-	// is waited for: to wait for what others leave would take the next seconds from them.
-	short := min(float64(cost), l.most(s)) - l.credit(s)
-	if short > 1e-9 {
-		own := time.Duration(math.Ceil(min(short*l.rate.unit*l.weight/s.weight, float64(fullSpan))))
-		r.Wait = max(r.Wait, own)
-		r.OK = r.OK && r.Wait <= maxWait
+	if left <= maxWait {
+		r.Wait = max(r.Wait, left)
 	}
+	r.Wait = time.Duration(l.leavesLocked(now, s, cost, r.Wait) - now)
+	r.OK = r.OK && (r.Wait == 0 || r.Wait <= maxWait && !l.leaving.full())
 	if r.OK {
 		r.Remaining = max(r.Remaining-cost, 0)
 	}
@@ -275,6 +282,7 @@ func (l *fair) giveBack(now int64, key string, cost, own, left int64) {
 	defer l.mu.Unlock()
 	l.advanceLocked(now)
 	l.refundLocked(now, cost, own, left)
+	l.leaving.refund(now, cost, own, left, &l.rate)
 	if e := l.keys[key]; e != nil {
 		l.spendLocked(e.Value.(*share), -float64(cost))
 	}
@@ -293,6 +301,7 @@ func (l *fair) Settle(now int64, key string, estimate, actual, taken int64) {
 	defer l.mu.Unlock()
 	l.advanceLocked(now)
 	l.total.Settle(now, &l.rate, estimate, actual, taken)
+	l.leaving.owe(now, actual-estimate, &l.rate)
 	if s := l.shareLocked(now, key); s != nil {
 		// A debt beyond a day would close the key for good.
 		room := l.credit(s) + float64(MaxPause)/l.rate.unit*s.weight/l.weight

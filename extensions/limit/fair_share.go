@@ -3,6 +3,7 @@ package limit
 import (
 	"container/heap"
 	"container/list"
+	"math"
 	"time"
 )
 
@@ -14,6 +15,8 @@ type share struct {
 	base   float64
 	at     int // its place among those that earn; -1: it has saved all it may
 	asked  int64
+	waits  int64 // units that were told to leave later, and have not
+	paced  int64 // when its own share has earned those
 }
 
 // shares is a heap, the one first that will first have saved all it may.
@@ -113,6 +116,40 @@ func (l *fair) credit(s *share) float64 {
 // spendLocked takes units from a share; below zero it gets some.
 func (l *fair) spendLocked(s *share, units float64) {
 	l.saveLocked(s, l.credit(s)-units)
+}
+
+// leavesLocked is when cost units of s may leave, after that wait at least.
+//
+// Only its own share is waited for: to wait for what others leave would take the next
+// seconds from them. What they left until now is there now or not at all. A cost beyond
+// what it may save up is let go when all is saved.
+func (l *fair) leavesLocked(now int64, s *share, cost int64, wait time.Duration) int64 {
+	soonest := func(wait time.Duration) int64 {
+		return l.leaving.soonest(now, addSat(now, int64(wait)), cost, &l.rate)
+	}
+	need, credit := min(float64(cost), l.most(s)), l.credit(s)
+	if need-credit <= tiny {
+		return soonest(wait)
+	}
+	own := max(wait, l.earnedIn(s, need-credit))
+	paced := time.Duration(s.paced-now) + l.earnedIn(s, float64(cost))
+	if s.waits > 0 && own < paced {
+		if credit+float64(s.waits) >= need-tiny {
+			if at := soonest(wait); at <= addSat(now, int64(own)) {
+				return at
+			}
+		}
+		own = paced
+	}
+	return soonest(own)
+}
+
+// tiny is less than any unit, and more than sums of fractions err by.
+const tiny = 1e-9
+
+// earnedIn is how long the own share of s takes to earn units.
+func (l *fair) earnedIn(s *share, units float64) time.Duration {
+	return time.Duration(math.Ceil(min(units*l.rate.unit*l.weight/s.weight, float64(fullSpan))))
 }
 
 // saveLocked lets a share have saved that much.

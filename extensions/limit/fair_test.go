@@ -123,22 +123,48 @@ func TestFairWaitersLeaveRoomForTheOthers(t *testing.T) {
 	}
 }
 
-// Shares come and go, and are given back: all together keep to the rate. Who waits for
-// his share leaves later than his units were counted, so that a few more may leave then.
+// Tenants that wait leave nothing of the rate unused, also after one of them falls silent
+// with places far ahead, and keep to it all the same.
+func TestFairWaitersUseTheRate(t *testing.T) {
+	skipLaw(t)
+	for _, every := range []int64{2, 10, 40} { // ms between the asks of one
+		const rate, burst, seconds = 20, 2, 60
+		l := mustNew(t, Fair, Params{Rate: rate, Burst: burst, MaxWait: 4 * time.Second})
+		r := &run{}
+		for i := range int64(seconds * 1000) {
+			for k, until := range map[string]int64{"a": seconds, "b": 20, "c": 40} {
+				if i%every == 0 && i < until*1000 {
+					if res := l.Take(t0+i*sec/1000, k, 1, -1); res.OK {
+						r.all = append(r.all, leaving{t0 + i*sec/1000 + int64(res.Wait), 1, 1})
+					}
+				}
+			}
+		}
+		if over := r.over(mustRate(t, rate, time.Second, burst)); over > 0 {
+			t.Errorf("every %d ms: %v over the bound", every, time.Duration(over))
+		}
+		if n := len(r.all); n < rate*seconds*97/100 {
+			t.Errorf("every %d ms: %d left, of %d", every, n, rate*seconds)
+		}
+	}
+}
+
+// Shares come and go, wait or not, and are given back: all together keep to the rate.
 func TestFairKeepsToTheRate(t *testing.T) {
-	for _, c := range []struct{ maxWait, over time.Duration }{{0, 0}, {time.Second, 200 * time.Millisecond}} {
-		if most := fairRuns(t, c.maxWait); most > c.over {
-			t.Errorf("waits of %v: %v over the bound", c.maxWait, most)
+	for _, maxWait := range []time.Duration{0, 50 * time.Millisecond, time.Second, 20 * time.Second} {
+		if over := fairRuns(t, maxWait); over > 0 {
+			t.Errorf("waits of %v: %v over the bound", maxWait, over)
 		}
 	}
 }
 
 // fairRuns is the most that random runs go over the bound of all keys together.
 func fairRuns(t *testing.T, maxWait time.Duration) (most time.Duration) {
-	rate := mustRate(t, 100, time.Second, 20)
 	for seed := range fewer(1000) {
 		rng := rand.New(rand.NewPCG(uint64(seed), 34))
-		l := mustNew(t, Fair, Params{Rate: 100, Burst: 20, MaxWait: maxWait, Weights: "a=3,b=0.01"})
+		perSecond, burst := []float64{100, 30, 333, 7.7}[seed%4], []int64{20, 1, 5}[seed%3]
+		rate := mustRate(t, perSecond, time.Second, burst)
+		l := mustNew(t, Fair, Params{Rate: perSecond, Burst: burst, MaxWait: maxWait, Weights: "a=3,b=0.01"})
 		r := &run{}
 		keys := map[int]string{}
 		for range 300 {
@@ -159,7 +185,7 @@ func fairRuns(t *testing.T, maxWait time.Duration) (most time.Duration) {
 				continue
 			}
 			key := []string{"a", "b", "c", "d"}[rng.IntN(4)]
-			cost := rng.Int64N(5) + 1
+			cost := rng.Int64N(min(burst, 5)) + 1
 			if res := l.Take(r.now, key, cost, -1); res.OK {
 				keys[len(r.all)] = key
 				r.all = append(r.all, leaving{r.now + int64(res.Wait), cost, cost})

@@ -111,7 +111,8 @@ type Result struct {
 
 // Limiter counts units for keys. All methods are safe for concurrent use, and
 // none allocates for a key it already holds, but Fork, Export, Range and Set,
-// and those of a sliding log, which grows and is copied to be looked at.
+// those of a sliding log, which grows and is copied to be looked at, and takes that
+// wait for their turn among fair shares.
 // A negative cost counts as 0; a take of 0 takes nothing and only a pause holds it.
 // Key strings are copied where they are kept.
 type Limiter interface {
