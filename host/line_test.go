@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -66,4 +68,81 @@ export function onRequest(req) { return slots.admit("all"); }`}, "routes.api.url
 		l := limiterIn(t, th.limits(control.LimitsQuery{}), "p/slots", "concurrency")
 		return len(l.Keys) == 0
 	})
+}
+
+// A line does the same in JavaScript and in Wasm: who finds the slots taken leaves it in
+// order of arrival, or the more urgent first.
+func TestLinesOfBothEngines(t *testing.T) {
+	for _, file := range []string{"policy.js", "policy.wasm"} {
+		for op, want := range map[string]string{"admitLine": "2 7 4", "admitUrgent": "7 4 2"} {
+			t.Run(file+" "+op, func(t *testing.T) {
+				t.Parallel()
+				linesUp(t, filepath.Join("..", "extensions", "policytest", "conformance", file), op, want)
+			})
+		}
+	}
+}
+
+// linesUp sends more at once than there are slots, and the others with a priority of 2, 7
+// and 4, one after the other.
+func linesUp(t *testing.T, file, op, want string) {
+	arrived, free := make(chan string, 8), make(chan struct{})
+	up := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		arrived <- r.Header.Get("Which")
+		<-free
+	}))
+	t.Cleanup(up.Close)
+	file, err := filepath.Abs(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	th := runFiles(t, nil, "routes.api.url="+up.URL, "policies.conform.use="+file, "policies.conform.budget=30s")
+	var wg sync.WaitGroup
+	send := func(which string) {
+		wg.Go(func() {
+			r, err := http.NewRequestWithContext(t.Context(), op, "http://"+th.Addr()+"/api/", http.NoBody)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			r.Header = http.Header{"Arg": {"all"}, "Which": {which}, "Gaia-Priority": {which}}
+			res, err := th.client.Do(r)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if _ = res.Body.Close(); res.StatusCode != http.StatusOK {
+				t.Errorf("the one of priority %s: %d", which, res.StatusCode)
+			}
+		})
+	}
+	name, slots := "conform/line", 2
+	if op == "admitUrgent" {
+		name, slots = "conform/urgent", 1
+	}
+	for range slots {
+		send("5")
+		<-arrived
+	}
+	for i, which := range []string{"2", "7", "4"} {
+		send(which)
+		th.waitFor(which+" in line", func() bool {
+			for _, k := range limiterIn(t, th.limits(control.LimitsQuery{}), name, "concurrency").Keys {
+				if k.Waiting == int64(i+1) {
+					return true
+				}
+			}
+			return false
+		})
+	}
+	var order []string
+	for range 3 {
+		free <- struct{}{}
+		order = append(order, <-arrived)
+	}
+	close(free)
+	wg.Wait()
+	if got := strings.Join(order, " "); got != want {
+		t.Errorf("they left the line as %s, want %s", got, want)
+	}
 }

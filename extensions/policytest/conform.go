@@ -22,14 +22,15 @@ type Open func(scope *natives.Scope) (policy.Policy, error)
 
 // Operations are the methods of requests that Conform sends: each at least once.
 func Operations() []string {
-	return []string{"admit", "admitKey", "admitNow", "admitSlots", "admitLearned", "take", "takeKey", "peek", "pause", "settle", "set",
+	return []string{"admit", "admitKey", "admitNow", "admitSlots", "admitLearned", "admitLine", "admitUrgent", "take", "takeKey", "peek", "pause", "settle", "set",
 		"setNumber", "setText", "getNumber", "getText", "remove", "incr", "swap", "absent", "count", "gauge", "metrics", "hash", "pick",
 		"params", "env", "log", "header", "body", "url", "views", "deny", "denyWhy", "deny429", "delay", "route", "all", "fail", "none"}
 }
 
 // Conform asks the policy of an engine and Reference, each on a host of its own, the same number of seeded questions in every
-// hook, and fails at the first that they answer otherwise: the decision, the kind of fault, what stands in the ledger; and at
-// the end the state, the limiters, the policy's own numbers and the log. The same seed asks the same.
+// hook, and fails at the first that they answer otherwise: the decision, the kind of fault, what stands in the ledger, who may
+// leave a line and in which order; and at the end the state, the limiters, the policy's own numbers and the log. The same seed
+// asks the same.
 func Conform(open Open, seed uint64, questions int) (err error) {
 	want, err := newSide(func(s *natives.Scope) (policy.Policy, error) { return NewReference(s) })
 	if err != nil {
@@ -45,7 +46,7 @@ func Conform(open Open, seed uint64, questions int) (err error) {
 	}
 	asker := &asker{rand: rand.New(rand.NewPCG(seed, 1)), now: conformStart}
 	for i := range questions {
-		q := asker.next(i)
+		q := asker.next(i, len(want.under))
 		a, b := got.ask(q), want.ask(q)
 		if !reflect.DeepEqual(a, b) {
 			return fmt.Errorf("question %d, %s %+v:\ngot  %+v\nwant %+v", i, q.hook, q.request, a, b)
@@ -64,6 +65,8 @@ type side struct {
 	host   *natives.Host
 	policy policy.Policy
 	log    bytes.Buffer
+	under  []*stander // attempts that hold slots of a line, or stand in it
+	let    []string   // who stands no more since the last question
 }
 
 // load is the subsystem whose numbers policies read.
@@ -100,6 +103,8 @@ type question struct {
 	request   policy.Request
 	response  policy.Response
 	upstreams []policy.Upstream
+	number    int
+	ends      int // which of the attempts that have to do with a line ends before; -1 none
 }
 
 // reply is what came of it.
@@ -107,10 +112,12 @@ type reply struct {
 	decision policy.Decision
 	fault    string // kind of the fault, "" none
 	ledger   []policy.Entry
+	let      []string
 }
 
 func (s *side) ask(q question) reply {
-	led := &ledger{}
+	s.end(q.request.Now, q.ends)
+	led := &stander{side: s, number: q.number}
 	req, res := q.request, q.response
 	req.Ledger = led
 	var r reply
@@ -142,9 +149,13 @@ func (s *side) ask(q question) reply {
 		r.decision.Action = policy.ActionRoute // naming one and routing to it are the same
 	}
 	for _, e := range led.entries {
-		e.From = nil // each host has its own
+		e.From, e.Place = nil, nil // each host has its own
 		r.ledger = append(r.ledger, e)
 	}
+	if led.inLine() {
+		s.under = append(s.under, led)
+	}
+	r.let, s.let = s.let, nil
 	return r
 }
 
@@ -181,18 +192,21 @@ type asker struct {
 
 func (a *asker) one(list ...string) string { return list[a.rand.IntN(len(list))] }
 
-func (a *asker) next(i int) question {
+func (a *asker) next(i, under int) question {
 	a.now += a.rand.Int64N(int64(300 * time.Millisecond))
 	a.now -= a.now % int64(time.Millisecond)
 	ops := Operations()
-	q := question{request: policy.Request{Subsystem: policy.SubsystemAPI, Action: "request", Method: ops[a.rand.IntN(len(ops))], Key: a.one("k1", "k2", "k3"),
+	q := question{number: i, ends: -1, request: policy.Request{Subsystem: policy.SubsystemAPI, Action: "request", Method: ops[a.rand.IntN(len(ops))], Key: a.one("k1", "k2", "k3"),
 		Host: a.one("a.example.com", "b.example.com:8443"), Path: a.one("/", "/v1/users", "/é/ü"), Tenant: a.one("", "gold", "t-é"),
 		Priority: a.rand.IntN(10), Attempt: 1 + a.rand.IntN(4), Cost: a.rand.Int64N(6), Size: a.rand.Int64N(1000), Now: a.now,
 		Stats:  policy.Stats{InFlight: a.rand.Int64N(9), Queued: a.rand.Int64N(9), P95: time.Duration(a.rand.IntN(50)) * time.Millisecond},
 		Header: values{true, map[string]string{"arg": a.one("a", "b", "c", "TOKEN", "x-class", "model", "é"), "x-class": "batch"}},
 		Body:   values{false, map[string]string{"model": "m1"}}}}
-	if i < len(ops) {
+	switch {
+	case i < len(ops):
 		q.request.Method = ops[i]
+	case a.rand.IntN(6) == 0: // so that there are lines
+		q.request.Method = a.one("admitLine", "admitUrgent")
 	}
 	q.request.URL = "https://" + q.request.Host + q.request.Path
 	switch a.rand.IntN(12) {
@@ -210,6 +224,9 @@ func (a *asker) next(i int) question {
 	}
 	if i < len(ops) {
 		q.hook = policy.HookRequest
+	}
+	if under > 0 && a.rand.IntN(8) == 0 {
+		q.ends = a.rand.IntN(under)
 	}
 	return q
 }

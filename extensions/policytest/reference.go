@@ -22,18 +22,25 @@ type Reference struct {
 	call                   *natives.Call
 	scope                  *natives.Scope
 	bucket, slots, learned *natives.Limiter
+	line, urgent           *natives.Limiter
 	seen, level            *metrics.Value
 }
 
 // NewReference declares the names of the policy in scope. An engine's Open does as much when it loads.
 func NewReference(scope *natives.Scope) (*Reference, error) {
+	return newReference(scope, limit.Params{Max: 1, MaxQueue: 3, MaxWait: time.Minute, Order: "priority"})
+}
+
+func newReference(scope *natives.Scope, urgent limit.Params) (*Reference, error) {
 	r := &Reference{call: scope.NewCall(), scope: scope}
-	var errs [5]error
+	var errs [7]error
 	r.bucket, errs[0] = r.call.Limiter(limit.TokenBucket, "bucket", limit.Params{Rate: 5, Per: time.Second, Burst: 10, MaxWait: 1500 * time.Millisecond})
 	r.slots, errs[1] = r.call.Limiter(limit.Concurrency, "slots", limit.Params{Max: 3})
 	r.learned, errs[2] = r.call.Limiter(limit.Upstream, "learned", limit.Params{MaxWait: 2 * time.Second})
 	r.seen, errs[3] = r.call.Metric(metrics.Counter, "seen_total")
 	r.level, errs[4] = r.call.Metric(metrics.Gauge, "level")
+	r.line, errs[5] = r.call.Limiter(limit.Concurrency, "line", limit.Params{Max: 2, MaxQueue: 4, MaxWait: time.Minute})
+	r.urgent, errs[6] = r.call.Limiter(limit.Concurrency, "urgent", urgent)
 	r.call.Loaded()
 	return r, errors.Join(errs[:]...)
 }
@@ -96,6 +103,11 @@ func (r *Reference) limits(req *policy.Request, arg string, d *policy.Decision) 
 		return true, r.call.Admit(r.slots, natives.Arg{}, d)
 	case "admitLearned":
 		return true, r.call.Admit(r.learned, natives.Arg{}, d)
+	case "admitLine":
+		return true, r.call.Admit(r.line, natives.Arg{Key: arg, HasKey: true, Cost: 1, HasCost: true}, d)
+	case "admitUrgent":
+		wait := time.Duration(attempt) * 30 * time.Second
+		return true, r.call.Admit(r.urgent, natives.Arg{Key: "all", HasKey: true, Cost: 1, HasCost: true, MaxWait: wait, HasWait: true}, d)
 	case "take":
 		ok, err = r.call.Take(r.bucket, natives.Arg{})
 		bit(d, ok)

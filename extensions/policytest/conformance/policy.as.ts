@@ -8,6 +8,8 @@ import {
 
 const bucket = tokenBucket("bucket", '{"rate": 5, "per": "1s", "burst": 10, "maxWait": "1500ms"}');
 const slots = concurrency("slots", '{"max": 3}');
+const line = concurrency("line", '{"max": 2, "maxQueue": 4, "maxWait": "1m"}');
+const urgent = concurrency("urgent", '{"max": 1, "maxQueue": 3, "maxWait": "1m", "order": "priority"}');
 const learned = upstreamLimiter("learned", '{"maxWait": "2s"}');
 const seen = counter("seen_total");
 const gauged = gauge("level");
@@ -18,6 +20,7 @@ const bursts: StaticArray<Text> = [text('{"burst": 5}'), text('{"burst": 6}'), t
 const T = (s: string): Text => text(s);
 
 const ADMIT = T("admit"), ADMIT_KEY = T("admitKey"), ADMIT_NOW = T("admitNow"), ADMIT_SLOTS = T("admitSlots"), ADMIT_LEARNED = T("admitLearned");
+const ADMIT_LINE = T("admitLine"), ADMIT_URGENT = T("admitUrgent"), EVERYBODY = T("all");
 const TAKE = T("take"), TAKE_KEY = T("takeKey"), PEEK = T("peek"), PAUSE = T("pause"), SETTLE = T("settle"), SET = T("set");
 const SET_NUMBER = T("setNumber"), SET_TEXT = T("setText"), GET_NUMBER = T("getNumber"), GET_TEXT = T("getText"), REMOVE = T("remove");
 const INCR = T("incr"), SWAP = T("swap"), IF_ABSENT = T("absent"), COUNT = T("count"), GAUGE = T("gauge"), METRICS = T("metrics");
@@ -36,6 +39,8 @@ function limits(req: Request, op: Text, arg: Text): Decision {
   if (equal(op, ADMIT_NOW)) return bucket.admitKey(arg, -1, 0);
   if (equal(op, ADMIT_SLOTS)) return slots.admit();
   if (equal(op, ADMIT_LEARNED)) return learned.admit();
+  if (equal(op, ADMIT_LINE)) return line.admitKey(arg, 1);
+  if (equal(op, ADMIT_URGENT)) return urgent.admitKey(EVERYBODY, 1, (req.attempt * 30000) as i64);
   if (equal(op, TAKE)) return number(bucket.take() as i64);
   if (equal(op, TAKE_KEY)) return number(bucket.takeKey(arg, req.attempt as i64) as i64);
   if (equal(op, PEEK)) {

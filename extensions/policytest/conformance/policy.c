@@ -3,13 +3,15 @@
 
 GAIA_MANIFEST({"name": "conform", "options": {"match": {"subsystem": "api"}, "budget": "5s"}})
 
-static gaia_limiter bucket, slots, learned;
+static gaia_limiter bucket, slots, line, urgent, learned;
 static gaia_metric seen, level;
 static char buf[512];
 
 int32_t gaia_setup(void) {
   bucket = gaia_token_bucket("bucket", "{\"rate\": 5, \"per\": \"1s\", \"burst\": 10, \"maxWait\": \"1500ms\"}");
   slots = gaia_concurrency("slots", "{\"max\": 3}");
+  line = gaia_concurrency("line", "{\"max\": 2, \"maxQueue\": 4, \"maxWait\": \"1m\"}");
+  urgent = gaia_concurrency("urgent", "{\"max\": 1, \"maxQueue\": 3, \"maxWait\": \"1m\", \"order\": \"priority\"}");
   learned = gaia_upstream_limiter("learned", "{\"maxWait\": \"2s\"}");
   seen = gaia_counter("seen_total");
   level = gaia_gauge("level");
@@ -38,6 +40,8 @@ static gaia_decision limits(const gaia_frame *req, gaia_text op, gaia_text arg) 
   if (gaia_equal(op, "admitNow")) return (gaia_decision)gaia_host_limiter_admit(bucket, arg.ptr, arg.len, -1, 0);
   if (gaia_equal(op, "admitSlots")) return gaia_admit(slots);
   if (gaia_equal(op, "admitLearned")) return gaia_admit(learned);
+  if (gaia_equal(op, "admitLine")) return gaia_admit_key(line, arg, 1);
+  if (gaia_equal(op, "admitUrgent")) return (gaia_decision)gaia_host_limiter_admit(urgent, "all", 3, 1, ms(req->attempt * 30000));
   if (gaia_equal(op, "take")) return number(gaia_take(bucket));
   if (gaia_equal(op, "takeKey")) return number(gaia_take_key(bucket, arg, req->attempt));
   if (gaia_equal(op, "peek")) {

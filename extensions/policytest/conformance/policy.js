@@ -6,6 +6,8 @@ export const options = { match: { subsystem: "api" }, budget: "5s" };
 
 const bucket = limiter.tokenBucket("bucket", { rate: 5, per: "1s", burst: 10, maxWait: "1500ms" });
 const slots = limiter.concurrency("slots", { max: 3 });
+const line = limiter.concurrency("line", { max: 2, maxQueue: 4, maxWait: "1m" });
+const urgent = limiter.concurrency("urgent", { max: 1, maxQueue: 3, maxWait: "1m", order: "priority" });
 const learned = limiter.upstream("learned", { maxWait: "2s" });
 const seen = counter("seen_total"), level = gauge("level");
 const list = ["one", "two", "three"];
@@ -20,6 +22,8 @@ const does = {
   admitNow: (req, arg) => bucket.admit(arg, { maxWait: 0 }),
   admitSlots: () => slots.admit(),
   admitLearned: () => learned.admit(),
+  admitLine: (req, arg) => line.admit(arg, { cost: 1 }),
+  admitUrgent: (req) => urgent.admit("all", { cost: 1, maxWait: req.attempt * 30000 }),
   take: () => bit(bucket.take()),
   takeKey: (req, arg) => bit(bucket.take(arg, req.attempt)),
   peek: (req, arg) => { const p = bucket.peek(arg, 1); return number(p.remaining * 2 + (p.ok ? 1 : 0)); },

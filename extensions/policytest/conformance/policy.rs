@@ -7,6 +7,8 @@ use gaia::*;
 
 static BUCKET: Limiter = token_bucket("bucket", r#"{"rate": 5, "per": "1s", "burst": 10, "maxWait": "1500ms"}"#);
 static SLOTS: Limiter = concurrency("slots", r#"{"max": 3}"#);
+static LINE: Limiter = concurrency("line", r#"{"max": 2, "maxQueue": 4, "maxWait": "1m"}"#);
+static URGENT: Limiter = concurrency("urgent", r#"{"max": 1, "maxQueue": 3, "maxWait": "1m", "order": "priority"}"#);
 static LEARNED: Limiter = upstream_limiter("learned", r#"{"maxWait": "2s"}"#);
 static SEEN: Metric = counter("seen_total");
 static LEVEL: Metric = gauge("level");
@@ -49,6 +51,8 @@ fn limits(req: &Request, op: &[u8], arg: &[u8]) -> Decision {
         b"admitNow" => BUCKET.admit_within(arg, -1, 0),
         b"admitSlots" => SLOTS.admit(),
         b"admitLearned" => LEARNED.admit(),
+        b"admitLine" => LINE.admit_key(arg, 1),
+        b"admitUrgent" => URGENT.admit_within(b"all", 1, req.attempt() * 30000),
         b"take" => number(BUCKET.take() as i64),
         b"takeKey" => number(BUCKET.take_key(arg, attempt) as i64),
         b"peek" => {
@@ -210,4 +214,4 @@ fn on_tick(tick: &Tick) {
     LEVEL.set((tick.now() / 1_000_000_000 % 1000) as f64);
 }
 
-policy!(open BUCKET, SLOTS, LEARNED, SEEN, LEVEL; on_request, on_route, on_response, on_done, on_tick);
+policy!(open BUCKET, SLOTS, LINE, URGENT, LEARNED, SEEN, LEVEL; on_request, on_route, on_response, on_done, on_tick);
