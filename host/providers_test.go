@@ -6,9 +6,12 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/gaia-host/gaia/host/config"
 )
 
 // The quota of the tests: 6000 requests a minute, of which three times as many come.
@@ -139,6 +142,79 @@ func (a *against) run(t *testing.T, window, took time.Duration) (bare, behind sc
 	}
 	wg.Wait()
 	return alone.seen(from, from.Add(took), without), shared.seen(from, from.Add(took), with)
+}
+
+// One of two keys of a provider is spent: whatever the provider says about it, all requests
+// are answered with the other one, and no caller meets a 429.
+func TestASpentKeyIsLeftForTheOther(t *testing.T) {
+	const callers, each, spent = 8, 15, 5
+	for _, dialect := range []string{"openai", "retry-after", "silent"} {
+		t.Run(dialect, func(t *testing.T) {
+			keys := map[string]*provider{}
+			for key, quota := range map[string]int{"Bearer a": spent, "Bearer b": 10 * callers * each} {
+				keys[key] = &provider{dialect: dialect, latency: time.Millisecond, requests: counted{quota: quota, per: 1000 * time.Hour}}
+			}
+			up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if dialect == "silent" {
+					w = mute{w}
+				}
+				keys[r.Header.Get("Authorization")].ServeHTTP(w, r)
+			}))
+			t.Cleanup(up.Close)
+			th := runConfig(t, twoKeys(t, up.URL), nil)
+			var wg sync.WaitGroup
+			for range callers {
+				wg.Go(func() {
+					for range each {
+						if code, _, body, err := th.try("/openai/v1/models"); code != http.StatusOK {
+							t.Error(code, body, err)
+						}
+					}
+				})
+			}
+			wg.Wait()
+			a, b := keys["Bearer a"], keys["Bearer b"]
+			if a.asked < spent/2 || a.refused > 2*callers || a.asked-a.refused+b.asked != callers*each || b.refused > 0 {
+				t.Errorf("the spent key was asked %d times and refused %d, the other %d; %d requests", a.asked, a.refused, b.asked, callers*each)
+			}
+		})
+	}
+}
+
+// twoKeys is a configuration with two keys of the provider at url, from the environment.
+func twoKeys(t *testing.T, url string) *config.Config {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "gaia.yaml")
+	save(t, file, fmt.Sprintf(`
+listen: 127.0.0.1:0
+control: ""
+socket: %[1]s/g.sock
+routes:
+  openai:
+    upstreams:
+      a: { url: %[2]q, headers: { authorization: "Bearer ${env:KEY_A}" } }
+      b: { url: %[2]q, headers: { authorization: "Bearer ${env:KEY_B}" } }
+policies:
+  openai: { use: std/openai, budget: 30s }
+`, dir, url))
+	cfg, err := config.Load(config.Options{File: file, Env: []string{"KEY_A=a", "KEY_B=b"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// mute sends no field that speaks of limits.
+type mute struct{ http.ResponseWriter }
+
+func (m mute) WriteHeader(code int) {
+	for name := range m.Header() {
+		if name != "Content-Type" {
+			m.Header().Del(name)
+		}
+	}
+	m.ResponseWriter.WriteHeader(code)
 }
 
 // Two keys of a provider are two upstreams: each has its own limits, a request goes to the

@@ -81,7 +81,7 @@ func TestStandardPolicies(t *testing.T) {
 func TestStandardPoliciesNameAWrongParameter(t *testing.T) {
 	numbers := map[string][]string{
 		"openai": {"rpm", "tpm", "output"}, "anthropic": {"rpm", "itpm", "otpm", "output"}, "github": {"points", "writes"},
-		"crawl": {"delay", "maxWait"}, "fair": {"rate", "burst", "per", "maxWait"}, "adaptive": {"min", "max", "maxWait"},
+		"crawl": {"delay", "maxWait"}, "fair": {"rate", "burst", "per", "maxWait"}, "adaptive": {"min", "max", "maxWait"}, "queue": {"max", "maxQueue", "maxWait"},
 		"cost-cap": {"budget", "request", "input", "output", "answer"}, "per-host": {"rate", "burst", "per"}, "retry-after": {"maxWait"},
 		"tenant-quota": {"rpm", "burst", "maxWait"}, "failover": {"rest"},
 	}
@@ -106,6 +106,7 @@ func TestStandardPoliciesNameAWrongParameter(t *testing.T) {
 		"std/fair":         {"weights": map[string]any{"gold": 0}},
 		"std/tenant-quota": {"tenants": map[string]any{"gold": "x"}},
 		"std/adaptive":     {"algorithm": "guess"},
+		"std/queue":        {"order": "lifo"},
 		"std/cost-cap":     {"every": "year"},
 		"std/failover":     {"order": "first"},
 		"std/openai":       {"route": ""},
@@ -126,6 +127,7 @@ func TestStandardPoliciesTakeTheirParameters(t *testing.T) {
 		"std/crawl":        {"delay": "500ms", "delays": map[string]any{"Slow.example": "10s"}},
 		"std/fair":         {"rate": 0.5, "per": "1m", "burst": 3, "weights": map[string]any{"gold": 3, "free": 0.5}},
 		"std/adaptive":     {"algorithm": "aimd", "min": 2, "max": 9},
+		"std/queue":        {"max": 4, "maxQueue": 50, "maxWait": "20s", "order": "fifo"},
 		"std/cost-cap":     {"budget": 0.5, "every": "month", "zone": "Europe/Berlin", "request": 0.01, "each": "tenant"},
 		"std/per-host":     {"rate": 2.5, "maxWait": 0},
 		"std/failover":     {"order": []any{"a", "b"}, "rest": "1m30s"},
