@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"runtime/pprof"
 	"slices"
 	"strconv"
@@ -21,7 +22,7 @@ import (
 
 // sampleNames are what is sampled, in the order of a sample's values.
 func sampleNames() []string {
-	return []string{"goroutines", "heap MiB", "RSS MiB", "of it anonymous", "open files", "children", "temporary files"}
+	return []string{"goroutines", "heap MiB", "RSS MiB", "own memory MiB", "open files", "children", "temporary files"}
 }
 
 // settle waits, for three seconds at most, until as many goroutines and open files are
@@ -30,10 +31,9 @@ func settle(t *testing.T) {
 	t.Helper()
 	const same = 8
 	var last leftovers
-	temp := t.TempDir()
 	for n, deadline := 0, time.Now().Add(3*time.Second); n < same && time.Now().Before(deadline); {
 		<-time.After(25 * time.Millisecond)
-		now := look(t, temp)
+		now := look(t, os.TempDir())
 		n++
 		if now.goroutines != last.goroutines || now.files != last.files {
 			n = 0
@@ -44,7 +44,8 @@ func settle(t *testing.T) {
 
 // sample looks at this process. The heap is what is alive after two collections, of which the
 // second takes what pools hold. Memory is resident when what is free was given back: how much
-// of that is kept says how busy the process was.
+// of that is kept says how busy the process was. The own memory of it is no part of a file, such
+// as the program itself, and not the runtime's list of every place that ever allocated.
 func sample(t *testing.T, temp string) []float64 {
 	t.Helper()
 	runtime.GC()
@@ -63,11 +64,11 @@ func sample(t *testing.T, temp string) []float64 {
 		t.Fatal(err)
 	}
 	all, own := resident(t)
-	return []float64{float64(l.goroutines), float64(m.HeapAlloc) / (1 << 20), all, own, float64(l.files), float64(len(l.children)), float64(files)}
+	places := float64(m.BuckHashSys) / (1 << 20)
+	return []float64{float64(l.goroutines), float64(m.HeapAlloc) / (1 << 20), all, own - places, float64(l.files), float64(len(l.children)), float64(files)}
 }
 
-// resident is the resident memory of this process in MiB, and what of it is not parts of
-// files, such as the program itself.
+// resident is the resident memory of this process in MiB, and what of it is no part of a file.
 func resident(t *testing.T) (all, own float64) {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/statm")
@@ -163,9 +164,27 @@ func writeEnd(t *testing.T, end string) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(dir, "files-"+end+".txt"), []byte(openFiles(t)), 0o600); err != nil {
-		t.Fatal(err)
+	for name, text := range map[string]string{"files": openFiles(t), "memory": memory()} {
+		if err := os.WriteFile(filepath.Join(dir, name+"-"+end+".txt"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
+}
+
+// memory says what the runtime has its memory for, in bytes, a line each.
+func memory() string {
+	var classes []metrics.Sample
+	for _, d := range metrics.All() {
+		if strings.HasPrefix(d.Name, "/memory/classes/") {
+			classes = append(classes, metrics.Sample{Name: d.Name})
+		}
+	}
+	metrics.Read(classes)
+	var b strings.Builder
+	for _, c := range classes {
+		fmt.Fprintf(&b, "%10d %s\n", c.Value.Uint64(), c.Name)
+	}
+	return b.String()
 }
 
 // openFiles lists what is open, a line each.
