@@ -54,7 +54,9 @@ func units() []unit {
 		{folder: "extensions/js", imports: leaves("extensions/natives")},
 		{folder: "extensions/wasm", imports: leaves("extensions/natives")},
 		{folder: "extensions/bundle", imports: leaves("extensions/natives", "extensions/js", "extensions/wasm", "scripts")},
+		{folder: "extensions/bundle/remote/registrytest", imports: []string{"internal/testkit"}},
 		{folder: "extensions/sdk"},
+		{folder: "internal/testkit"},
 		{folder: "scripts"},
 		{folder: "examples", imports: []string{"host", "subsystems", "extensions"}, each: true},
 	}
@@ -90,7 +92,7 @@ func libraries() map[string][]string {
 		"aead.dev/minisign":                     {"extensions/bundle/remote"},
 		"oras.land/oras-go":                     {"extensions/bundle/remote"},
 		"github.com/opencontainers":             {"extensions/bundle/remote"},
-		"golang.org/x/sys":                      {"extensions/wasm", "subsystems", "host", "cmd"},
+		"golang.org/x/sys":                      {"extensions/wasm", "subsystems", "host", "cmd", "internal/testkit"},
 		"github.com/prometheus/common":          {},
 		"github.com/rogpeppe/go-internal":       {},
 		"go.uber.org/goleak":                    {},
@@ -221,7 +223,8 @@ func (f *source) imports() []string {
 }
 
 // inner judges an import of the module itself. A test may import what its own
-// layer may and all beside it, for there it uses packages as their users do.
+// layer may and all beside it, for there it uses packages as their users do. What tests
+// share is in internal/testkit.
 func (f *source) inner(target string) string {
 	if f.test {
 		return f.innerOfTest(target)
@@ -239,6 +242,9 @@ func (f *source) inner(target string) string {
 }
 
 func (f *source) innerOfTest(target string) string {
+	if target == "internal/testkit" {
+		return ""
+	}
 	order := []string{"cmd", "host", "subsystems", "extensions", "scripts"}
 	rank := func(dir string) int {
 		return slices.IndexFunc(order, func(layer string) bool { return under(dir, layer) })

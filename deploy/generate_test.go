@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 // The alert rules and dashboards are written from what follows, the same for each
@@ -167,13 +169,7 @@ func TestGeneratedFilesAreCurrent(t *testing.T) {
 
 func promtool(t *testing.T, args ...string) {
 	t.Helper()
-	path, err := exec.LookPath("promtool")
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("promtool is not installed")
-		}
-		t.Skip("promtool is not installed")
-	}
+	path := testkit.Program(t, "promtool")
 	if out, err := exec.Command(path, args...).CombinedOutput(); err != nil {
 		t.Errorf("promtool %v: %v\n%s", args, err, out)
 	}

@@ -3,10 +3,8 @@ package docs_test
 import (
 	"bufio"
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -20,6 +18,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/bundle/remote/registrytest"
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 const (
@@ -103,12 +102,18 @@ type process struct {
 	mu   sync.Mutex
 	out  bytes.Buffer
 	seen int // lines matched so far
+
+	printed chan struct{} // something was, since this was last read
 }
 
 // Write collects what the process prints.
 func (p *process) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	select {
+	case p.printed <- struct{}{}:
+	default:
+	}
 	return p.out.Write(b)
 }
 
@@ -116,29 +121,6 @@ func (p *process) lines() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return strings.Split(p.out.String(), "\n")
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
-// startRegistry starts the registry of the pages; everybody may push there.
-func startRegistry(t *testing.T) string {
-	t.Helper()
-	r, err := registrytest.Start(registrytest.Config{Dir: t.TempDir()})
-	if errors.Is(err, registrytest.ErrMissing) && os.Getenv("CI") != "true" {
-		t.Skip(err)
-	} else if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(r.Stop)
-	return r.Host
 }
 
 // newSession makes the folder of a page. One about shipping has a registry.
@@ -154,9 +136,9 @@ func newSession(t *testing.T, shipping bool) *session {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gateway, control, registry := freeAddr(t), freeAddr(t), "registry.example.com"
+	gateway, control, registry := testkit.FreeAddr(t), testkit.FreeAddr(t), "registry.example.com"
 	if shipping {
-		registry = startRegistry(t)
+		registry = registrytest.Run(t, registrytest.Config{Dir: t.TempDir()}).Host // everybody may push there
 	}
 	s := &session{
 		t: t, dir: dir,
@@ -300,7 +282,7 @@ func (s *session) run(b block, command string) []string {
 // start runs a gaia in the background, as in a terminal of its own.
 func (s *session) start(b block, command string) {
 	s.t.Helper()
-	p := &process{done: make(chan error, 1)}
+	p := &process{done: make(chan error, 1), printed: make(chan struct{}, 1)}
 	p.cmd = exec.Command("bash", "-c", "exec "+s.stand.Replace(command))
 	p.cmd.Dir, p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = s.dir, s.env, p, p
 	if err := p.cmd.Start(); err != nil {
@@ -317,7 +299,8 @@ func (s *session) expectRun(b block, want []string) {
 		s.t.Fatalf("%s: no gaia runs", b)
 	}
 	p := s.gaias[len(s.gaias)-1]
-	for deadline := time.Now().Add(outputTimeout); ; time.Sleep(20 * time.Millisecond) {
+	late := time.After(outputTimeout)
+	for {
 		got := p.lines()
 		at, missing := p.seen, ""
 		for _, w := range want {
@@ -336,7 +319,9 @@ func (s *session) expectRun(b block, want []string) {
 			p.seen = at
 			return
 		}
-		if time.Now().After(deadline) {
+		select {
+		case <-p.printed:
+		case <-late:
 			s.t.Fatalf("%s: gaia did not print %q; it printed:\n%s", b, missing, strings.Join(got, "\n"))
 		}
 	}

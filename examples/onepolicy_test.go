@@ -8,8 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -18,6 +16,7 @@ import (
 
 	"github.com/gaia-host/gaia/host"
 	"github.com/gaia-host/gaia/host/config"
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 // five is a host with the one policy for all five kinds of work.
@@ -87,12 +86,7 @@ func (f *five) must(action string, in map[string]any) string {
 }
 
 func TestOnePolicyMovesLoadBetweenAllFive(t *testing.T) {
-	if _, err := exec.LookPath("chromium-headless-shell"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("chromium-headless-shell is not installed")
-		}
-		t.Skip("chromium-headless-shell is not installed")
-	}
+	testkit.Program(t, "chromium-headless-shell")
 	for _, policy := range []string{"policy.js", "policy.wasm"} {
 		t.Run(policy, func(t *testing.T) {
 			release := make(chan struct{})

@@ -2,8 +2,7 @@ package examples_test
 
 import (
 	"context"
-	"fmt"
-	"net"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gaia-host/gaia/extensions/bundle/remote/registrytest"
 	"github.com/gaia-host/gaia/extensions/sdk"
 )
 
@@ -69,48 +69,14 @@ func TestShipping(t *testing.T) {
 // registry starts Debian's registry on the loopback and returns its address, nothing where it is missing outside of CI.
 func registry(t *testing.T) []string {
 	t.Helper()
-	tool, err := exec.LookPath("docker-registry")
-	if err != nil && os.Getenv("CI") == "" {
-		t.Log("not by a registry: docker-registry is missing; make deps installs it")
+	r, err := registrytest.Start(registrytest.Config{Dir: t.TempDir()})
+	if errors.Is(err, registrytest.ErrMissing) && os.Getenv("CI") == "" {
+		t.Logf("not by a registry: %v; make deps installs it", err)
 		return nil
-	} else if err != nil {
-		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	conf := filepath.Join(dir, "registry.yml")
-	text := fmt.Sprintf("version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: %q}\n", filepath.Join(dir, "data"), addr)
-	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(tool, "serve", conf)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	t.Cleanup(func() { _ = cmd.Process.Kill(); <-ended })
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if c, err := net.Dial("tcp", addr); err == nil {
-			_ = c.Close()
-			return []string{addr}
-		}
-		select {
-		case err := <-ended:
-			ended <- err
-			t.Fatalf("the registry ended: %v", err)
-		case <-t.Context().Done():
-			t.Fatal("the registry does not listen")
-		case <-tick.C:
-		}
-	}
+	t.Cleanup(r.Stop)
+	return []string{r.Host}
 }

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 // A thousand clients at once: each is answered.
@@ -43,10 +45,10 @@ export function onRequest() { return l.admit(); }`}, "routes.up.url="+srv.URL)
 			}
 		})
 	}
-	waitUntil(t, "50 waiting", func() bool { return th.Status().Subsystems["api"]["queued"] >= 45 })
+	testkit.Until(t, "50 waiting", func() bool { return th.Status().Subsystems["api"]["queued"] >= 45 })
 	cancel()
 	wg.Wait()
-	waitUntil(t, "nobody waiting", func() bool { return th.Status().Subsystems["api"]["queued"] == 0 })
+	testkit.Until(t, "nobody waiting", func() bool { return th.Status().Subsystems["api"]["queued"] == 0 })
 	began := time.Now()
 	if code, _, _ := th.get("/up/"); code != 200 {
 		t.Error(code)
@@ -56,18 +58,6 @@ export function onRequest() { return l.admit(); }`}, "routes.up.url="+srv.URL)
 	}
 	if n := served.Load(); n > 10 {
 		t.Errorf("%d requests reached the upstream", n)
-	}
-}
-
-func waitUntil(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.After(10 * time.Second)
-	for !ok() {
-		select {
-		case <-deadline:
-			t.Fatalf("never: %s", what)
-		case <-time.After(10 * time.Millisecond):
-		}
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/internal/testkit"
 	"github.com/gaia-host/gaia/subsystems/admission"
 	"github.com/gaia-host/gaia/subsystems/api"
 )
@@ -80,13 +81,7 @@ func smallRatesAdmit(t *testing.T) {
 	if ok := th.admitted(20, up); ok < 5 {
 		t.Errorf("a rate of 5 let %d of 20 go", ok)
 	}
-	deadline := time.Now().Add(20 * time.Second)
-	for th.admitted(1, up) == 0 {
-		if time.Now().After(deadline) {
-			t.Fatal("a spent rate of 5 never admits again")
-		}
-		<-time.After(20 * time.Millisecond)
-	}
+	testkit.Until(t, "a spent rate of 5 admits again", func() bool { return th.admitted(1, up) != 0 })
 	half := run(t, nil, "limits.api.global.rate=0.5", "limits.api.global.max_wait=0s")
 	if ok := half.admitted(3, up); ok < 1 {
 		t.Error("a rate of one in two seconds admits nothing")
@@ -241,9 +236,7 @@ func halfOpenLetsProbesThrough(t *testing.T) {
 			}
 		})
 	}
-	for refused.Load() < 198 {
-		<-time.After(time.Millisecond)
-	}
+	testkit.Until(t, "all but two are refused", func() bool { return refused.Load() >= 198 })
 	close(release)
 	wg.Wait()
 	holding.Store(false)

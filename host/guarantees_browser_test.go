@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gaia-host/gaia/internal/testkit"
 	"github.com/gaia-host/gaia/subsystems/browser"
 )
 
@@ -34,12 +34,7 @@ func browserGuarantees() []guarantee {
 // browsers starts a host and returns its pool of browsers.
 func browsers(t *testing.T, set ...string) (*testHost, *browser.Pool) {
 	t.Helper()
-	if _, err := exec.LookPath("chromium-headless-shell"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	testkit.Program(t, "chromium-headless-shell")
 	if testing.Short() {
 		t.Skip("launches a browser")
 	}

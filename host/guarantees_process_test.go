@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gaia-host/gaia/internal/testkit"
 	"github.com/gaia-host/gaia/subsystems/process"
 )
 
@@ -183,13 +184,13 @@ func processIsReal(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "pid")
 		p := launchProcess(t, m, "setsid sh -c 'echo $$ >"+file+".new; mv "+file+".new "+file+"; exec sleep 600' & sleep 600")
 		var pid int
-		for until := time.Now().Add(processPatience); pid == 0 && time.Now().Before(until); {
-			if b, err := os.ReadFile(file); err == nil {
+		testkit.Until(t, "the tree says its pid", func() bool {
+			b, err := os.ReadFile(file)
+			if err == nil {
 				fmt.Sscan(string(b), &pid)
-			} else {
-				<-time.After(5 * time.Millisecond)
 			}
-		}
+			return pid != 0
+		})
 		if err := p.Terminate(processContext(t), 0); err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/host/config"
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 // Probes take an upstream out and bring it back without any traffic, carry its secret
@@ -41,9 +42,7 @@ func TestProbesDecideWithoutTraffic(t *testing.T) {
 			}
 		}
 	}
-	for asked.Load() < 3 {
-		<-time.After(time.Millisecond)
-	}
+	testkit.Until(t, "it was asked three times", func() bool { return asked.Load() >= 3 })
 	await("healthy")
 	ill.Store(1)
 	await("down")

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/host/control"
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 const liveQuota = `import { limiter } from "gaia";
@@ -37,14 +38,11 @@ func shadowed(t *testing.T, live, name, shadow string, set ...string) *testHost 
 func shadowIs(t *testing.T, th *testHost, what string, ok func(*control.Shadow) bool) *control.Shadow {
 	t.Helper()
 	var s *control.Shadow
-	for range 500 {
-		if s = th.Status().Shadow; s != nil && ok(s) {
-			return s
-		}
-		<-time.After(20 * time.Millisecond)
-	}
-	t.Fatalf("%s: %+v", what, s)
-	return nil
+	testkit.Until(t, what, func() bool {
+		s = th.Status().Shadow
+		return s != nil && ok(s)
+	})
+	return s
 }
 
 // A shadow that fails in any way, or denies everything, changes no answer and no
@@ -212,13 +210,11 @@ export function onTick(stats) { state.set("t", 1); }`, n)
 	})
 	wg.Wait()
 	var r *control.Record
-	for range 500 {
-		if r = th.Status().Record; r.Written+r.Dropped >= 800 {
-			break
-		}
-		<-time.After(20 * time.Millisecond)
-	}
-	if r.Written+r.Dropped < 800 || r.Failed != 0 {
+	testkit.Until(t, "800 requests are written or dropped", func() bool {
+		r = th.Status().Record
+		return r.Written+r.Dropped >= 800
+	})
+	if r.Failed != 0 {
 		t.Errorf("800 requests gave %+v", r)
 	}
 }

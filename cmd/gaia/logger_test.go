@@ -9,9 +9,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/gaia-host/gaia/host/config"
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 // safeBuffer may be written and read at the same time.
@@ -68,12 +68,7 @@ func TestUnsolicitedAnswerIsLoggedAtDebug(t *testing.T) {
 	_, _ = io.Copy(io.Discard, res.Body)
 	res.Body.Close()
 	close(again)
-	for end := time.Now().Add(10 * time.Second); !strings.Contains(said.String(), "Unsolicited"); {
-		if time.Now().After(end) {
-			t.Fatalf("said %q", said.String())
-		}
-		<-time.After(time.Millisecond)
-	}
+	testkit.Until(t, "it is logged", func() bool { return strings.Contains(said.String(), "Unsolicited") })
 	if line := said.String(); !strings.Contains(line, `"level":"DEBUG"`) || strings.Count(line, "\n") != 1 {
 		t.Errorf("said %q", line)
 	}

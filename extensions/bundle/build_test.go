@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,6 +15,7 @@ import (
 	"github.com/gaia-host/gaia/extensions/policytest"
 	"github.com/gaia-host/gaia/extensions/sdk"
 	"github.com/gaia-host/gaia/extensions/wasm"
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 // tools finds the compilers that `make deps` installs. One that is missing skips the test, but not in CI.
@@ -57,7 +57,7 @@ func newProject(t *testing.T, name, lang string) string {
 // time. Nothing of it is other than with the guests in other languages, and without the detector it runs.
 func skipSlow(t *testing.T, lang string) {
 	t.Helper()
-	if raceEnabled && lang == LangGo {
+	if testkit.Race && lang == LangGo {
 		t.Skip("minutes under the race detector")
 	}
 }
@@ -67,8 +67,8 @@ func build(t *testing.T, e *wasm.Engine, dir string) *Built {
 	t.Helper()
 	b, err := Build(t.Context(), BuildConfig{Dir: dir, Engine: e, Getenv: tools(t)})
 	var missing *MissingTool
-	if errors.As(err, &missing) && os.Getenv("CI") == "" {
-		t.Skip(err)
+	if errors.As(err, &missing) {
+		testkit.Missing(t, "%v", err)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -246,9 +246,7 @@ func TestKitsTellWhereAGuestFailed(t *testing.T) {
 
 // What a compiler says reaches the author, nothing is written, and what was there stays.
 func TestBuildFails(t *testing.T) {
-	if _, err := exec.LookPath("clang"); err != nil && os.Getenv("CI") == "" {
-		t.Skip("no clang")
-	}
+	testkit.Program(t, "clang")
 	e, dir := testConfig(t).Wasm, newProject(t, "c", LangC)
 	c := BuildConfig{Dir: dir, Engine: e, Getenv: os.Getenv}
 	b, err := Build(t.Context(), c)
@@ -287,9 +285,7 @@ func TestBuildFails(t *testing.T) {
 
 // A module that needs parameters is built all the same: its schema says what they are.
 func TestBuildOfAPolicyThatTakesParameters(t *testing.T) {
-	if _, err := exec.LookPath("clang"); err != nil && os.Getenv("CI") == "" {
-		t.Skip("no clang")
-	}
+	testkit.Program(t, "clang")
 	dir := newProject(t, "params", LangC)
 	for name, text := range map[string]string{
 		"policy.c":  "#include \"gaia.h\"\nint32_t gaia_setup(void) { char b[8]; return gaia_host_param(\"rpm\", 3, b, 8) < 0 ? gaia_refuse(\"rpm is missing\") : 0; }\ngaia_decision gaia_on_request(const gaia_frame *r) { (void)r; return gaia_allow(); }\n",

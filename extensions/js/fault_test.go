@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 // brief is a budget for tests that spend it.
@@ -27,13 +28,10 @@ func openBrief(t testing.TB, code string) *world {
 // untilIdle waits until all guests are built again.
 func (w *world) untilIdle(t testing.TB) {
 	t.Helper()
-	for range 2000 {
-		if idle, total := w.Guests(); idle == total {
-			return
-		}
-		<-time.After(time.Millisecond)
-	}
-	t.Fatal("the guests did not come back")
+	testkit.Until(t, "the guests are back", func() bool {
+		idle, total := w.Guests()
+		return idle == total
+	})
 }
 
 func TestSpentBudget(t *testing.T) {
@@ -62,7 +60,7 @@ func TestSpentBudget(t *testing.T) {
 			if !ended {
 				t.Errorf("got %v", f)
 			}
-			if took > time.Second && !raceEnabled {
+			if took > time.Second && !testkit.Race {
 				t.Errorf("it took %v", took)
 			}
 			if f.Kind == policy.FaultBudget && f.Where == "" {
@@ -98,7 +96,7 @@ func TestCappedBuiltins(t *testing.T) {
 			if f.Kind != policy.FaultException || !strings.Contains(f.Err.Error(), "RangeError") {
 				t.Errorf("got %v", f)
 			}
-			if got := (after.TotalAlloc - before.TotalAlloc) >> 20; got > 128 || took > time.Second && !raceEnabled {
+			if got := (after.TotalAlloc - before.TotalAlloc) >> 20; got > 128 || took > time.Second && !testkit.Race {
 				t.Errorf("%v, %d MiB", took, got)
 			}
 		})
@@ -377,7 +375,7 @@ func TestPromiseJobsAreDrained(t *testing.T) {
 }
 
 func TestAllocs(t *testing.T) {
-	if raceEnabled {
+	if testkit.Race {
 		t.Skip("the race detector allocates")
 	}
 	for _, c := range []struct {
@@ -417,12 +415,7 @@ func TestDeterministicChance(t *testing.T) {
 func TestWatchdogSleeps(t *testing.T) {
 	w := openBrief(t, `export function onRequest() { for (;;) {} }`)
 	for range 3 {
-		for i := 0; !w.dog.parked.Load(); i++ {
-			if i > 5000 {
-				t.Fatal("it does not sleep")
-			}
-			<-time.After(time.Millisecond)
-		}
+		testkit.Until(t, "the watchdog sleeps", w.dog.parked.Load)
 		if f := w.fault(t); f.Kind != policy.FaultBudget {
 			t.Errorf("got %v", f)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gaia-host/gaia/extensions/natives"
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 // Native functions that lead to one another use the stack of Go, which ends the program
@@ -87,7 +88,7 @@ func TestPatternsHaveWeight(t *testing.T) {
 		w := open(t, "export function onRequest() { "+expr+" }")
 		took := taken()
 		f := w.fault(t)
-		if took := took(); f.Kind != policy.FaultException || took > time.Second && !raceEnabled {
+		if took := took(); f.Kind != policy.FaultException || took > time.Second && !testkit.Race {
 			t.Errorf("%s: %v in %v", expr, f, took)
 		}
 	}
@@ -125,7 +126,7 @@ func TestCappedFurther(t *testing.T) {
 		w := open(t, "export function onRequest() { "+expr+" }")
 		took := taken()
 		f := w.fault(t)
-		if took := took(); f.Kind != policy.FaultException || took > time.Second && !raceEnabled {
+		if took := took(); f.Kind != policy.FaultException || took > time.Second && !testkit.Race {
 			t.Errorf("%s: %v in %v", expr, f, took)
 		}
 	}

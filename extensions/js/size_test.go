@@ -3,11 +3,13 @@ package js
 import (
 	"runtime"
 	"testing"
+
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 // A guest is small enough for hundreds of them.
 func TestGuestSize(t *testing.T) {
-	if raceEnabled {
+	if testkit.Race {
 		t.Skip("the race detector needs memory of its own")
 	}
 	w := open(t, takeHook)

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/valyala/bytebufferpool"
+
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 func TestAppendJSONGolden(t *testing.T) {
@@ -123,7 +125,7 @@ func FuzzDecodeBlock(f *testing.F) {
 }
 
 func TestHotPathsDoNotAllocate(t *testing.T) {
-	if raceEnabled {
+	if testkit.Race {
 		t.Skip("sync.Pool forgets at random under the race detector")
 	}
 	src, other := busyCounters("api"), busyCounters("net")

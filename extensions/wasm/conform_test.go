@@ -1,7 +1,6 @@
 package wasm_test
 
 import (
-	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -10,6 +9,7 @@ import (
 	"github.com/gaia-host/gaia/extensions/policy"
 	"github.com/gaia-host/gaia/extensions/policytest"
 	"github.com/gaia-host/gaia/extensions/wasm"
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 // A policy in C answers as the same one in Go does: the module that is checked in, and one built now.
@@ -22,9 +22,7 @@ func TestConform(t *testing.T) {
 	built := filepath.Join(t.TempDir(), "policy.wasm")
 	for seed, path := range []string{"../policytest/conformance/policy.wasm", built} {
 		if path == built {
-			if _, err := exec.LookPath("clang"); err != nil && os.Getenv("CI") == "" {
-				t.Skip("no clang: apt-get install clang lld make")
-			}
+			testkit.Program(t, "clang")
 			if out, err := exec.Command("make", "-C", "../policytest/conformance", "OUT="+built).CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}

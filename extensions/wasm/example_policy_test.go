@@ -1,7 +1,6 @@
 package wasm
 
 import (
-	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -9,6 +8,7 @@ import (
 
 	"github.com/gaia-host/gaia/extensions/natives"
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 // The example paces hosts as its README says: 20 at once, then one each 100 ms for at most 2 s of waiting, then denials; and it
@@ -66,9 +66,7 @@ func TestExample(t *testing.T) {
 
 // The example is built by the command that its README names, and what comes out is a policy.
 func TestExampleBuilds(t *testing.T) {
-	if _, err := exec.LookPath("clang"); err != nil && os.Getenv("CI") == "" {
-		t.Skip("no clang: apt-get install clang lld make")
-	}
+	testkit.Program(t, "clang")
 	file := filepath.Join(t.TempDir(), "policy.wasm")
 	if out, err := exec.Command("make", "-C", "../../examples/wasm-c", "OUT="+file).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

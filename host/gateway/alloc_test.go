@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/internal/testkit"
 	"github.com/gaia-host/gaia/subsystems/api"
 )
 
 // TestAllocationsOfARequest bounds what a request through the gateway allocates, where
 // client and upstream allocate nothing.
 func TestAllocationsOfARequest(t *testing.T) {
-	if underRace {
+	if testkit.Race {
 		t.Skip("the race detector allocates, and makes sync.Pool forget")
 	}
 	allow := newPool(t, func(c *api.Config) {

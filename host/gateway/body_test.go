@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/internal/testkit"
 	"github.com/gaia-host/gaia/subsystems/api"
 )
 
@@ -153,22 +154,14 @@ func TestHeldUploadIsWatched(t *testing.T) {
 	_, _ = io.WriteString(conn, "POST /up/ HTTP/1.1\r\nHost: "+addr+"\r\nContent-Length: "+strconv.Itoa(size)+"\r\n\r\n")
 	<-held
 	_, _ = conn.Write(make([]byte, size))
-	deadline := time.Now().Add(5 * time.Second)
-	for s.memory.ahead.Load() != size && time.Now().Before(deadline) {
-		time.Sleep(time.Millisecond)
-	}
+	testkit.Until(t, "the whole body is read ahead", func() bool { return s.memory.ahead.Load() == size })
 	_ = conn.Close()
 	select {
 	case <-gone:
 	case <-time.After(5 * time.Second):
 		t.Fatal("a client that left while it was held was not noticed")
 	}
-	for s.memory.ahead.Load() != 0 && time.Now().Before(deadline) {
-		time.Sleep(time.Millisecond)
-	}
-	if n := s.memory.ahead.Load(); n != 0 {
-		t.Errorf("%d bytes are still counted", n)
-	}
+	testkit.Until(t, "nothing of it is counted", func() bool { return s.memory.ahead.Load() == 0 })
 }
 
 // leaving learns that what was taken is given back.

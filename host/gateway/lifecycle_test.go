@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/internal/testkit"
 	"github.com/gaia-host/gaia/subsystems/api"
 )
 
@@ -97,15 +98,12 @@ func TestStopDrains(t *testing.T) {
 	<-there
 	stopped := make(chan error, 1)
 	go func() { stopped <- s.Stop(context.Background()) }()
-	within(t, 2*time.Second, "new connections are refused", func() {
-		for {
-			conn, err := net.Dial("tcp", addr)
-			if err != nil {
-				return
-			}
+	testkit.Until(t, "new connections are refused", func() bool {
+		conn, err := net.Dial("tcp", addr)
+		if err == nil {
 			_ = conn.Close()
-			time.Sleep(time.Millisecond)
 		}
+		return err != nil
 	})
 	select {
 	case err := <-stopped:

@@ -16,8 +16,8 @@ import (
 
 	"github.com/gaia-host/gaia/extensions/policy"
 	"github.com/gaia-host/gaia/extensions/route"
+	"github.com/gaia-host/gaia/internal/testkit"
 	"github.com/gaia-host/gaia/subsystems/admission"
-	"golang.org/x/sys/unix"
 )
 
 // header is a message's fields.
@@ -248,18 +248,7 @@ func TestFullQueue(t *testing.T) {
 
 // A full disk loses lines, which are counted; it goes on as soon as there is room.
 func TestFullDisk(t *testing.T) {
-	dir := t.TempDir()
-	if err := unix.Mount("gaia-test", dir, "tmpfs", 0, "size=64k"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("a small tmpfs cannot be mounted:", err)
-		}
-		t.Skip("a small tmpfs cannot be mounted:", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
+	dir := testkit.Disk(t, "64k")
 	r := New(Config{File: filepath.Join(dir, "r.jsonl")})
 	f, err := openFile(r.c.File, 1<<20, 1)
 	if err != nil {

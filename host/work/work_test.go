@@ -15,10 +15,12 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/gaia-host/gaia/extensions/policy"
 	"github.com/gaia-host/gaia/host/control"
+	"github.com/gaia-host/gaia/internal/testkit"
 	"github.com/gaia-host/gaia/subsystems/admission"
-	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -344,9 +346,7 @@ func TestIdempotencyKeyInFlightHammer(t *testing.T) {
 			_, answers[i] = post(t, url+"/v1/files/echo?text=a", "raw", "Idempotency-Key", "k", "Content-Type", "application/x")
 		})
 	}
-	for s.InFlight() < int64(len(answers)) {
-		<-time.After(time.Millisecond)
-	}
+	testkit.Until(t, "all are under way", func() bool { return s.InFlight() >= int64(len(answers)) })
 	close(f.hold)
 	wg.Wait()
 	for i, a := range answers {

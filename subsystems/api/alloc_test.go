@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 // discard reads a body to its end without allocating.
@@ -23,10 +24,10 @@ func allowing() *goPolicy {
 }
 
 func TestAllocationsOverABareClient(t *testing.T) {
-	if underRace {
+	if testkit.Race {
 		t.Skip("the race detector allocates, and makes sync.Pool forget")
 	}
-	u := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok")) })
+	u := testkit.Serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok")) })
 	buf := make([]byte, 512)
 	bare := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true}}
 	defer bare.CloseIdleConnections()
@@ -57,7 +58,7 @@ func TestAllocationsOverABareClient(t *testing.T) {
 }
 
 func BenchmarkDo(b *testing.B) {
-	u := serve(b, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok")) })
+	u := testkit.Serve(b, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok")) })
 	buf := make([]byte, 512)
 	b.Run("bare", func(b *testing.B) {
 		t := &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true}

@@ -13,11 +13,12 @@ import (
 
 	"github.com/gaia-host/gaia/extensions/policy"
 	"github.com/gaia-host/gaia/extensions/route"
+	"github.com/gaia-host/gaia/internal/testkit"
 	"github.com/gaia-host/gaia/subsystems/admission"
 )
 
 func TestAHundredRequestsUseOneConnection(t *testing.T) {
-	u := serve(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "hello "+r.URL.RequestURI()) })
+	u := testkit.Serve(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "hello "+r.URL.RequestURI()) })
 	p := newPool(t, nil, nil)
 	for i := range 100 {
 		target := *u
@@ -36,7 +37,7 @@ func TestAHundredRequestsUseOneConnection(t *testing.T) {
 }
 
 func TestWhatThePolicySeesAndSets(t *testing.T) {
-	u := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	u := testkit.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%s %s auth=%s set=%s mine=%s host=%v", r.Method, r.URL.RequestURI(), r.Header.Get("Authorization"), r.Header.Get("X-Set"), r.Header.Get("X-Mine"), r.Host)
 	})
 	base := *u
@@ -59,7 +60,7 @@ func TestWhatThePolicySeesAndSets(t *testing.T) {
 	}}
 	p := newPool(t, pol, nil)
 	h := http.Header{"X-Mine": {"1", "2"}}
-	c := &Call{Key: "openai", Group: g, Method: "GET", URL: parse(t, "/chat?x=1"), Header: h, Tenant: "t", Cost: 3, Priority: 9, HasPriority: true}
+	c := &Call{Key: "openai", Group: g, Method: "GET", URL: testkit.URL(t, "/chat?x=1"), Header: h, Tenant: "t", Cost: 3, Priority: 9, HasPriority: true}
 	_, body := text(t, p, c)
 	if want := "GET /v1/chat?x=1 auth=Bearer s3cret set=by policy mine=1 host=" + u.Host; body != want {
 		t.Errorf("the upstream saw %q, want %q", body, want)
@@ -81,7 +82,7 @@ func TestRetryAfterIsWaitedOut(t *testing.T) {
 		t.Run(form, func(t *testing.T) {
 			ft := newFakeTime()
 			var n atomic.Int64
-			u := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			u := testkit.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 				b, _ := io.ReadAll(r.Body)
 				if n.Add(1) < 3 {
 					w.Header().Set("Retry-After", map[string]string{
@@ -118,7 +119,7 @@ func TestRetryAfterIsWaitedOut(t *testing.T) {
 }
 
 func TestALongRetryAfterIsPassedOn(t *testing.T) {
-	u := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+	u := testkit.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "3600")
 		w.WriteHeader(429)
 		fmt.Fprint(w, "later")
@@ -133,7 +134,7 @@ func TestALongRetryAfterIsPassedOn(t *testing.T) {
 func TestEarlyAnswerDoesNotLoseTheBody(t *testing.T) {
 	var n atomic.Int64
 	const size = 600_000
-	u := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	u := testkit.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if n.Add(1) == 1 {
 			w.WriteHeader(429) // before the body is read
 			return
@@ -165,7 +166,7 @@ func TestEarlyAnswerDoesNotLoseTheBody(t *testing.T) {
 }
 
 func TestBodyCaps(t *testing.T) {
-	u := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	u := testkit.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/chunked" {
 			w.(http.Flusher).Flush()
 		}
@@ -196,11 +197,11 @@ func TestBodyCaps(t *testing.T) {
 }
 
 func TestOwnDialerAndLiveConfig(t *testing.T) {
-	u := serve(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Host) })
+	u := testkit.Serve(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Host) })
 	d := dialTo{addr: u.Host, seen: make(chan string, 10)}
 	cfg := DefaultConfig()
 	p := newPool(t, nil, func(c *Config) { c.Dialer = d })
-	c := &Call{URL: parse(t, "http://Upstream.Test/")}
+	c := &Call{URL: testkit.URL(t, "http://Upstream.Test/")}
 	if _, body := text(t, p, c); body != "Upstream.Test" || <-d.seen != "Upstream.Test:80" {
 		t.Errorf("the upstream was called %q", body)
 	}

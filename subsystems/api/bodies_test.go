@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 // askedFor are the scalars that reader asks for.
@@ -57,7 +58,7 @@ func (r *reader) pool(t *testing.T) *Pool {
 // post sends body and returns what came to the upstream and what came back.
 func (r *reader) post(t *testing.T, answer http.HandlerFunc, path, contentType string, body io.Reader, size int64) (arrived *http.Request, sent, got string) {
 	t.Helper()
-	up := serve(t, func(w http.ResponseWriter, q *http.Request) {
+	up := testkit.Serve(t, func(w http.ResponseWriter, q *http.Request) {
 		b, _ := io.ReadAll(q.Body)
 		arrived, sent = q, string(b)
 		answer(w, q)
@@ -140,7 +141,7 @@ func TestAnUnfinishedBodyEndsWithItsCaller(t *testing.T) {
 	defer feed.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	u := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("it was sent") })
+	u := testkit.Serve(t, func(http.ResponseWriter, *http.Request) { t.Error("it was sent") })
 	u.Path = "/v1/x"
 	_, err := pool.Do(ctx, &Call{URL: u, Method: http.MethodPost, Body: body, ContentLength: -1, Header: http.Header{"Content-Type": {"application/json"}}})
 	if err == nil || r.all() != "" {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/internal/testkit"
 	"github.com/gaia-host/gaia/subsystems/admission"
 )
 
@@ -51,7 +52,7 @@ func TestFailuresAreSortedAndTriedAgain(t *testing.T) {
 	}
 
 	l, _ := net.Listen("tcp", "127.0.0.1:0")
-	nobody := parse(t, "http://"+l.Addr().String())
+	nobody := testkit.URL(t, "http://"+l.Addr().String())
 	l.Close()
 	c = &Call{URL: nobody}
 	if _, err := p.Do(t.Context(), c); kind(err) != policy.ErrorRefused || c.Result.Attempts != 4 {
@@ -69,7 +70,7 @@ func TestFailuresAreSortedAndTriedAgain(t *testing.T) {
 
 func TestTimeouts(t *testing.T) {
 	release := make(chan struct{})
-	u := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	u := testkit.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/body" {
 			w.WriteHeader(200)
 			w.(http.Flusher).Flush()
@@ -104,7 +105,7 @@ func TestTimeouts(t *testing.T) {
 }
 
 func TestCancellationIsNeutral(t *testing.T) {
-	u := serve(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	u := testkit.Serve(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	p := newPool(t, nil, nil)
 	for range 10 {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -121,7 +122,7 @@ func TestCancellationIsNeutral(t *testing.T) {
 func TestBreakerFlap(t *testing.T) {
 	ft := newFakeTime()
 	var broken atomic.Bool
-	u := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+	u := testkit.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		if broken.Load() {
 			w.WriteHeader(500)
 		}
@@ -182,7 +183,7 @@ func TestADeadKeptConnectionCostsNoAttempt(t *testing.T) {
 }
 
 func TestWhatCannotBeSentIsNoFaultOfTheUpstream(t *testing.T) {
-	u := serve(t, func(http.ResponseWriter, *http.Request) {})
+	u := testkit.Serve(t, func(http.ResponseWriter, *http.Request) {})
 	p := newPool(t, nil, nil)
 	for range 20 {
 		for _, c := range []*Call{{URL: u, Header: http.Header{"X": {"a\r\nb"}}}, {URL: u, Header: http.Header{"a b": {"c"}}}, {URL: u, Method: "B AD"}} {

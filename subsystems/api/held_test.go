@@ -7,13 +7,15 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 // TestHeldSaysWhatIsTheCallersAgain: only a call without a body that net/http's client
 // has not seen is held by nobody.
 func TestHeldSaysWhatIsTheCallersAgain(t *testing.T) {
 	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "0123456789") })
-	plain := serve(t, h)
+	plain := testkit.Serve(t, h)
 	tls := httptest.NewTLSServer(h)
 	defer tls.Close()
 	secure, err := url.Parse(tls.URL)

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -17,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -108,22 +107,6 @@ func newPool(t testing.TB, p *goPolicy, change func(*Config)) *Pool {
 	return pool
 }
 
-func serve(t testing.TB, h http.HandlerFunc) *url.URL {
-	t.Helper()
-	s := httptest.NewServer(h)
-	t.Cleanup(s.Close)
-	return parse(t, s.URL)
-}
-
-func parse(t testing.TB, s string) *url.URL {
-	t.Helper()
-	u, err := url.Parse(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u
-}
-
 // text sends c and reads the answer.
 func text(t testing.TB, p *Pool, c *Call) (int, string) {
 	t.Helper()
@@ -176,7 +159,7 @@ func raw(t *testing.T, f func(c net.Conn, n int)) *url.URL {
 		}
 	})
 	t.Cleanup(func() { l.Close(); wg.Wait() })
-	return parse(t, "http://"+l.Addr().String())
+	return testkit.URL(t, "http://"+l.Addr().String())
 }
 
 func readHead(c net.Conn) {

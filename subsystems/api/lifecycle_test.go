@@ -14,13 +14,14 @@ import (
 
 	"github.com/gaia-host/gaia/extensions/limit"
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/internal/testkit"
 	"github.com/gaia-host/gaia/subsystems/admission"
 )
 
 func TestStopDrains(t *testing.T) {
 	release := make(chan struct{})
 	arrived := make(chan struct{})
-	u := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+	u := testkit.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.(http.Flusher).Flush()
 		close(arrived)
 		<-release
@@ -43,7 +44,7 @@ func TestStopDrains(t *testing.T) {
 	go func() { stopped <- p.Stop(context.Background()) }()
 	var d *admission.DeniedError
 	for d == nil { // until Stop has closed the door
-		res, err := p.Do(t.Context(), &Call{URL: parse(t, "http://127.0.0.1:1/"), Timeout: time.Second})
+		res, err := p.Do(t.Context(), &Call{URL: testkit.URL(t, "http://127.0.0.1:1/"), Timeout: time.Second})
 		if err == nil {
 			res.Body.Close()
 		}
@@ -87,9 +88,7 @@ func TestStopCutsWhatIsLeft(t *testing.T) {
 		_, err := p.Do(context.Background(), &Call{URL: u})
 		held <- err
 	}()
-	for p.Stats().Queued == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	testkit.Until(t, "the call is held", func() bool { return p.Stats().Queued != 0 })
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	if err := p.Stop(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -108,7 +107,7 @@ func TestStopCutsWhatIsLeft(t *testing.T) {
 }
 
 func TestVanishedCallersGiveTheirTokensBack(t *testing.T) {
-	u := serve(t, func(http.ResponseWriter, *http.Request) {})
+	u := testkit.Serve(t, func(http.ResponseWriter, *http.Request) {})
 	l, err := limit.New(limit.TokenBucket, limit.Params{Rate: 1, Burst: 1, MaxWait: time.Minute})
 	if err != nil {
 		t.Fatal(err)
@@ -128,9 +127,7 @@ func TestVanishedCallersGiveTheirTokensBack(t *testing.T) {
 			}
 		})
 	}
-	for p.Stats().Queued < 50 {
-		time.Sleep(time.Millisecond)
-	}
+	testkit.Until(t, "50 callers wait", func() bool { return p.Stats().Queued >= 50 })
 	cancel()
 	wg.Wait()
 	if r := l.Peek(p.driver.Now(), "", 1); r.Wait > time.Second {
@@ -140,7 +137,7 @@ func TestVanishedCallersGiveTheirTokensBack(t *testing.T) {
 
 func TestAThousandCallers(t *testing.T) {
 	var running, most atomic.Int64
-	u := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+	u := testkit.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		n := running.Add(1)
 		for have := most.Load(); n > have && !most.CompareAndSwap(have, n); have = most.Load() {
 		}

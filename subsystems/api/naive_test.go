@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/route"
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 // What follows keeps the form that one would write first beside gaia's, so that the
@@ -23,7 +24,7 @@ const naiveTimeout = time.Minute
 
 func target(b *testing.B) *url.URL {
 	b.Helper()
-	return serve(b, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok")) })
+	return testkit.Serve(b, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok")) })
 }
 
 // asking sends one request after the other through p.

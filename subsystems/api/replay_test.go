@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/iotest"
+
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 func payload(n int) []byte {
@@ -100,7 +102,7 @@ func TestReplayPassesErrorsOn(t *testing.T) {
 
 func TestReplayIsBounded(t *testing.T) {
 	var n atomic.Int64
-	u := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	u := testkit.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
 		if n.Add(1)%2 == 1 {
 			w.WriteHeader(429)

@@ -11,11 +11,12 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/internal/testkit"
 	"github.com/gaia-host/gaia/subsystems/admission"
 )
 
 func TestRoundTripper(t *testing.T) {
-	u := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	u := testkit.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
 		fmt.Fprintf(w, "%s%d", b, r.ContentLength)
 	})
@@ -56,7 +57,7 @@ func TestRoundTripper(t *testing.T) {
 	if res.StatusCode != 429 || res.Header.Get("Retry-After") != "3" || !strings.Contains(string(b), `"detail":"not now"`) || key.Load() != "mine" {
 		t.Errorf("synthesised: %d %v %s", res.StatusCode, res.Header, b)
 	}
-	if _, err := p.Do(t.Context(), &Call{URL: parse(t, "ftp://x/")}); kind(err) != policy.ErrorOther {
+	if _, err := p.Do(t.Context(), &Call{URL: testkit.URL(t, "ftp://x/")}); kind(err) != policy.ErrorOther {
 		t.Errorf("a bad URL: %v", err)
 	}
 	if _, err := p.Do(t.Context(), &Call{URL: u, Profile: "nobody"}); !errors.Is(err, ErrProfile) {

@@ -17,11 +17,12 @@ import (
 	"testing"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 func TestStreamsAreNotBuffered(t *testing.T) {
 	next := make(chan struct{})
-	u := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+	u := testkit.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Trailer", "X-Sum")
 		for i := range 3 {
 			fmt.Fprintf(w, "data: %d\n", i)
@@ -56,7 +57,7 @@ func TestStreamsAreNotBuffered(t *testing.T) {
 }
 
 func TestRequestTrailers(t *testing.T) {
-	u := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	u := testkit.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		fmt.Fprint(w, r.Trailer.Get("X-Sum"))
 	})
@@ -68,7 +69,7 @@ func TestRequestTrailers(t *testing.T) {
 }
 
 func TestExpectContinueShowsARefusalBeforeTheBody(t *testing.T) {
-	u := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	u := testkit.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/no" {
 			w.WriteHeader(413)
 			return
@@ -95,7 +96,7 @@ func TestExpectContinueShowsARefusalBeforeTheBody(t *testing.T) {
 }
 
 func TestInformationalAnswers(t *testing.T) {
-	u := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+	u := testkit.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Link", "</style.css>")
 		w.WriteHeader(103)
 		fmt.Fprint(w, "ok")
@@ -164,11 +165,11 @@ func TestTunnel(t *testing.T) {
 	}
 	gone, _ := net.Listen("tcp", "127.0.0.1:0")
 	gone.Close()
-	c := &Call{URL: parse(t, "http://"+gone.Addr().String())}
+	c := &Call{URL: testkit.URL(t, "http://"+gone.Addr().String())}
 	if _, err := p.Admit(t.Context(), c); kind(err) != policy.ErrorRefused || c.Result.Attempts != 4 {
 		t.Errorf("refused: %v after %d attempts", err, c.Result.Attempts)
 	}
-	if got := dialAddr(parse(t, "https://h")) + " " + dialAddr(parse(t, "http://[::1]")); got != "h:443 [::1]:80" {
+	if got := dialAddr(testkit.URL(t, "https://h")) + " " + dialAddr(testkit.URL(t, "http://[::1]")); got != "h:443 [::1]:80" {
 		t.Error(got)
 	}
 }
@@ -187,11 +188,11 @@ func TestProfiles(t *testing.T) {
 		c.Profiles = map[string]Profile{"ca": {CAFile: ca}, "any": {InsecureSkipVerify: true, DisableHTTP2: true}}
 	})
 	for profile, want := range map[string]string{"ca": "HTTP/2.0", "any": "HTTP/1.1"} {
-		if _, body := text(t, p, &Call{URL: parse(t, s.URL), Profile: profile}); body != want {
+		if _, body := text(t, p, &Call{URL: testkit.URL(t, s.URL), Profile: profile}); body != want {
 			t.Errorf("%s: %s", profile, body)
 		}
 	}
-	if _, err := p.Do(t.Context(), &Call{URL: parse(t, s.URL)}); kind(err) != policy.ErrorOther {
+	if _, err := p.Do(t.Context(), &Call{URL: testkit.URL(t, s.URL)}); kind(err) != policy.ErrorOther {
 		t.Errorf("an unknown authority: %v", err)
 	}
 	cfg := DefaultConfig()

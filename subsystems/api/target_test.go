@@ -11,6 +11,7 @@ import (
 
 	"github.com/gaia-host/gaia/extensions/policy"
 	"github.com/gaia-host/gaia/extensions/route"
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 func TestTargets(t *testing.T) {
@@ -27,9 +28,9 @@ func TestTargets(t *testing.T) {
 		{"http://h/?k=v", "/x", "http://h/x?k=v"},
 		{"https://h", "/x?", "https://h/x?"},
 	} {
-		c := &Call{URL: parse(t, tt.call)}
+		c := &Call{URL: testkit.URL(t, tt.call)}
 		got := &url.URL{}
-		if c.target(got, parse(t, tt.base)); got.String() != tt.want || urlText(got) != tt.want {
+		if c.target(got, testkit.URL(t, tt.base)); got.String() != tt.want || urlText(got) != tt.want {
 			t.Errorf("%s + %s = %s, want %s", tt.base, tt.call, got, tt.want)
 		}
 	}
@@ -39,12 +40,12 @@ func TestTunnelToAGroup(t *testing.T) {
 	u := raw(t, func(c net.Conn, _ int) { _, _ = io.Copy(c, c) })
 	l, _ := net.Listen("tcp", "127.0.0.1:0")
 	l.Close()
-	g, err := route.NewGroup([]route.Upstream{{Name: "a", URL: parse(t, "http://"+l.Addr().String()), Weight: 1}, {Name: "b", URL: u, Weight: 1}}, nil)
+	g, err := route.NewGroup([]route.Upstream{{Name: "a", URL: testkit.URL(t, "http://"+l.Addr().String()), Weight: 1}, {Name: "b", URL: u, Weight: 1}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := newPool(t, &goPolicy{onRequest: func(_ *policy.Request, d *policy.Decision) { d.Timeout = 5 * time.Second }}, nil)
-	c := &Call{Group: g, URL: parse(t, "/"), Timeout: 5 * time.Second}
+	c := &Call{Group: g, URL: testkit.URL(t, "/"), Timeout: 5 * time.Second}
 	lease, err := p.Admit(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
@@ -59,16 +60,16 @@ func TestTunnelToAGroup(t *testing.T) {
 }
 
 func TestFailover(t *testing.T) {
-	good := serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "b") })
+	good := testkit.Serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "b") })
 	l, _ := net.Listen("tcp", "127.0.0.1:0")
 	l.Close()
-	g, err := route.NewGroup([]route.Upstream{{Name: "a", URL: parse(t, "http://"+l.Addr().String()), Weight: 1}, {Name: "b", URL: good, Weight: 1}}, nil)
+	g, err := route.NewGroup([]route.Upstream{{Name: "a", URL: testkit.URL(t, "http://"+l.Addr().String()), Weight: 1}, {Name: "b", URL: good, Weight: 1}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := newPool(t, nil, nil)
 	for range 4 {
-		c := &Call{Key: "r", Group: g, URL: parse(t, "/")}
+		c := &Call{Key: "r", Group: g, URL: testkit.URL(t, "/")}
 		if _, body := text(t, p, c); body != "b" || c.Result.Upstream != "b" || c.Result.Attempts > 2 {
 			t.Errorf("%q %+v", body, c.Result)
 		}

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 // sink takes bytes and forgets them.
@@ -13,7 +15,7 @@ type sink struct{ n int64 }
 func (s *sink) Write(b []byte) (int, error) { s.n += int64(len(b)); return len(b), nil }
 
 func TestStreamingAMegabyteAllocatesLittle(t *testing.T) {
-	if underRace {
+	if testkit.Race {
 		t.Skip("the race detector allocates")
 	}
 	m, dir := newManager(t, nil)
@@ -46,7 +48,7 @@ func TestNumbersAreReadWithoutAllocation(t *testing.T) {
 	if len(buf) != src.Schema().Len() {
 		t.Fatalf("%d values for %d fields", len(buf), src.Schema().Len())
 	}
-	if n := testing.AllocsPerRun(100, func() { buf = src.Read(buf); _ = m.Stats() }); n != 0 && !underRace {
+	if n := testing.AllocsPerRun(100, func() { buf = src.Read(buf); _ = m.Stats() }); n != 0 && !testkit.Race {
 		t.Errorf("%v allocations", n)
 	}
 	i, ok := src.Schema().Index("root_data_quota_left_bytes")

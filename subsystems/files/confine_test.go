@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 func TestPathsThatLeaveTheRootAreRefused(t *testing.T) {
@@ -220,7 +222,7 @@ func TestManyOperationsAtOnceHammer(t *testing.T) {
 	if s.Succeeded != 2*callers || s.InFlight != 0 || s.Staged != 0 {
 		t.Errorf("%+v", s)
 	}
-	if s.BuffersMade*2 > s.BuffersTaken && !underRace {
+	if s.BuffersMade*2 > s.BuffersTaken && !testkit.Race {
 		t.Errorf("%d buffers were made for %d uses", s.BuffersMade, s.BuffersTaken)
 	}
 	if entries, err := os.ReadDir(filepath.Join(dir, "d")); len(entries) != 26 || err != nil {

@@ -117,18 +117,3 @@ func (e endless) Read(b []byte) (int, error) {
 	}
 	return copy(b, bytes.Repeat([]byte("x"), 100)), nil
 }
-
-// await waits until done holds, looking at it again every few milliseconds.
-func await(t *testing.T, done func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	late := time.After(30 * time.Second)
-	for !done() {
-		select {
-		case <-tick.C:
-		case <-late:
-			t.Fatal("it did not come to be")
-		}
-	}
-}

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 func withQuota(bytes, files int64) func(*Config) {
@@ -134,12 +134,12 @@ func TestAQuotaSeesWhatOthersWrite(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "there")); err != nil {
 		t.Fatal(err)
 	}
-	await(t, func() bool { return m.Usage()[0].Bytes == 0 })
+	testkit.Until(t, "the usage is 0", func() bool { return m.Usage()[0].Bytes == 0 })
 	if _, err := m.WriteBytes(t.Context(), data("f"), []byte(text(50)), Options{}); err != nil {
 		t.Fatal(err)
 	}
 	mustWrite(t, filepath.Join(dir, "other"), text(60))
-	await(t, func() bool { return m.Usage()[0].Bytes == 110 })
+	testkit.Until(t, "the usage is 110 bytes", func() bool { return m.Usage()[0].Bytes == 110 })
 	if _, err := m.Append(t.Context(), data("f"), strings.NewReader("x"), Options{}); !errors.Is(err, ErrQuota) {
 		t.Fatal("what came later does not count:", err)
 	}
@@ -155,7 +155,7 @@ func TestSettingsOfARootChangeWhileItIsUsed(t *testing.T) {
 	if err := m.SetConfig(c); err != nil {
 		t.Fatal(err)
 	}
-	await(t, func() bool { return m.Usage()[0].Counted })
+	testkit.Until(t, "the root is counted", func() bool { return m.Usage()[0].Counted })
 	if _, err := m.WriteBytes(t.Context(), data("g"), []byte(text(60)), Options{}); !errors.Is(err, ErrQuota) {
 		t.Error(err)
 	}
@@ -199,18 +199,7 @@ func TestMaxFileBoundsAWrite(t *testing.T) {
 
 // TestAFullDiskLeavesNoHalfFile fills a real file system.
 func TestAFullDiskLeavesNoHalfFile(t *testing.T) {
-	dir := t.TempDir()
-	if err := unix.Mount("gaia-test", dir, "tmpfs", 0, "size=1m"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("a small tmpfs cannot be mounted:", err)
-		}
-		t.Skip("a small tmpfs cannot be mounted:", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
+	dir := testkit.Disk(t, "1m")
 	m, _ := newManager(t, func(c *Config) { c.Roots["data"] = Root{Path: dir} })
 	old := text(300 << 10)
 	if _, err := m.Write(t.Context(), data("f"), unsized(old), Options{}); err != nil {

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 // expect waits for events until each of want came.
@@ -106,7 +108,7 @@ func TestOneWhoDoesNotReadIsToldThatHeMissedEvents(t *testing.T) {
 	for i := range 2 * eventsKept {
 		mustWrite(t, filepath.Join(dir, "f"+string(rune('a'+i%20))), "x")
 	}
-	await(t, func() bool { return len(w.events) == eventsKept })
+	testkit.Until(t, "as many events wait as are kept", func() bool { return len(w.events) == eventsKept })
 	expect(t, w, Event{EventCreated, "fa"})
 	mustWrite(t, filepath.Join(dir, "last"), "x")
 	expect(t, w, Event{Kind: EventMissed})

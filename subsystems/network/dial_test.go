@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/internal/testkit"
 	"github.com/gaia-host/gaia/subsystems/admission"
 )
 
@@ -181,7 +182,7 @@ func TestConnectionsToAHostAreBounded(t *testing.T) {
 		}
 		third <- c
 	}()
-	waitFor(t, "one waits", func() bool { return n.Stats().ConnectionsQueued == 1 })
+	testkit.Until(t, "one waits", func() bool { return n.Stats().ConnectionsQueued == 1 })
 	if _, err := n.DialContext(t.Context(), "tcp", addr); !errors.Is(err, ErrBusy) {
 		t.Errorf("beyond the queue: %v", err)
 	}

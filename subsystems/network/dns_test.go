@@ -16,6 +16,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/gaia-host/gaia/internal/testkit"
 	"github.com/gaia-host/gaia/subsystems/admission"
 )
 
@@ -112,7 +113,7 @@ func TestThousandMissesAskOnce(t *testing.T) {
 			}
 		})
 	}
-	waitFor(t, "all have asked", func() bool { return n.Stats().DNSMisses == 1000 })
+	testkit.Until(t, "all have asked", func() bool { return n.Stats().DNSMisses == 1000 })
 	close(release)
 	wg.Wait()
 	if a, aaaa := s.asked[0].Load(), s.asked[1].Load(); a != 1 || aaaa != 1 {
@@ -134,7 +135,7 @@ func TestACallerThatLeavesTakesNobodyAlong(t *testing.T) {
 		_, err := n.Resolve(ctx, "example.com")
 		left <- err
 	}()
-	waitFor(t, "it asks", func() bool { return s.questions() > 0 })
+	testkit.Until(t, "it asks", func() bool { return s.questions() > 0 })
 	cancel()
 	if err := <-left; !errors.Is(err, context.Canceled) {
 		t.Error(err)
@@ -159,7 +160,7 @@ func TestPrefetchBeforeTheEnd(t *testing.T) {
 	if got, a := mustResolve(t, n, "example.com"); got != "192.0.2.1" || !a.Cached {
 		t.Errorf("a question in the last tenth waited: %q %+v", got, a)
 	}
-	waitFor(t, "the new answer is there", func() bool { got, _ := mustResolve(t, n, "example.com"); return got == "192.0.2.2" })
+	testkit.Until(t, "the new answer is there", func() bool { got, _ := mustResolve(t, n, "example.com"); return got == "192.0.2.2" })
 	if st := n.Stats(); st.DNSPrefetches != 1 || st.DNSMisses != 1 {
 		t.Errorf("%d prefetches, %d misses", st.DNSPrefetches, st.DNSMisses)
 	}
@@ -276,7 +277,7 @@ func TestALateFamilyHoldsNobodyUp(t *testing.T) {
 		t.Error(got)
 	}
 	close(release)
-	waitFor(t, "the late address is there", func() bool {
+	testkit.Until(t, "the late address is there", func() bool {
 		got, _ := mustResolve(t, n, "example.com")
 		return got == "2001:db8::1 192.0.2.1"
 	})
@@ -387,7 +388,7 @@ func TestTheCacheIsBounded(t *testing.T) {
 }
 
 func TestResolveOfAHitAllocatesNothing(t *testing.T) {
-	if underRace {
+	if testkit.Race {
 		t.Skip("the race detector allocates")
 	}
 	s := startNameServer(t, records("example.com. 60 A 192.0.2.1", "example.com. 60 AAAA 2001:db8::1"))
@@ -429,7 +430,7 @@ func TestStopEndsQuestions(t *testing.T) {
 		_, err := n.Resolve(t.Context(), "example.com")
 		failed <- err
 	}()
-	waitFor(t, "it asks", func() bool { return s.questions() > 0 })
+	testkit.Until(t, "it asks", func() bool { return s.questions() > 0 })
 	if err := n.Stop(t.Context()); err != nil {
 		t.Error(err)
 	}

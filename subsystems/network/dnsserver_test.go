@@ -167,17 +167,3 @@ func wantNotFound(t testing.TB, n *Coordinator, name string) {
 		t.Errorf("resolve %s: %v, want that it does not exist", name, err)
 	}
 }
-
-// waitFor waits until a condition holds.
-func waitFor(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !holds(); {
-		if time.Now().After(deadline) {
-			t.Fatalf("it never came to be that %s", what)
-		}
-		select {
-		case <-t.Context().Done():
-		case <-time.After(time.Millisecond):
-		}
-	}
-}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 // startProxy makes a coordinator with a proxy on loopback, and a client that uses it.
@@ -120,7 +121,7 @@ func TestAProxyThatEndedIsNoticed(t *testing.T) {
 		t.Error(f)
 	}
 	_ = n.proxy.ln.Close()
-	waitFor(t, "it is noticed", func() bool { return len(n.Failing()) == 1 })
+	testkit.Until(t, "it is noticed", func() bool { return len(n.Failing()) == 1 })
 }
 
 func TestStopEndsTunnels(t *testing.T) {

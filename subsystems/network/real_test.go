@@ -13,27 +13,13 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 // contextOver is a context that is over.
 func contextOver() (context.Context, context.CancelFunc) {
 	return context.WithDeadline(context.Background(), time.Unix(1, 0))
-}
-
-// realPart returns the path of a program that a test needs, and skips the test by
-// name where it is missing; never in CI.
-func realPart(t *testing.T, name string) string {
-	t.Helper()
-	for _, path := range []string{name, filepath.Join("/usr/sbin", name)} {
-		if path, err := exec.LookPath(path); err == nil {
-			return path
-		}
-	}
-	if os.Getenv("CI") != "" {
-		t.Fatalf("%s is not installed", name)
-	}
-	t.Skipf("%s is not installed", name)
-	return ""
 }
 
 // startServer runs a name server until the test ends, and waits until it knows name.
@@ -67,7 +53,7 @@ func startServer(t *testing.T, addr, name, program string, args ...string) *exec
 	probe := newCoordinator(t, func(c *Config) {
 		c.DNS.Servers, c.DNS.Timeout = []string{addr}, 300*time.Millisecond
 	})
-	waitFor(t, program+" answers", func() bool {
+	testkit.Until(t, program+" answers", func() bool {
 		probe.FlushCache()
 		_, err := probe.Resolve(t.Context(), name)
 		return err == nil
@@ -85,7 +71,7 @@ func freePort(t *testing.T) (addr, port string) {
 }
 
 func TestUnbound(t *testing.T) {
-	program := realPart(t, "unbound")
+	program := testkit.Program(t, "unbound")
 	addr, port := freePort(t)
 	conf := filepath.Join(t.TempDir(), "unbound.conf")
 	text := fmt.Sprintf(`server:
@@ -126,7 +112,7 @@ remote-control:
 }
 
 func TestDnsmasqFlipsARecord(t *testing.T) {
-	program := realPart(t, "dnsmasq")
+	program := testkit.Program(t, "dnsmasq")
 	addr, port := freePort(t)
 	hosts := filepath.Join(t.TempDir(), "hosts")
 	write := func(text string) {
@@ -155,7 +141,7 @@ func TestDnsmasqFlipsARecord(t *testing.T) {
 	if got, _ := mustResolve(t, n, "flip.test"); got != "192.0.2.1" {
 		t.Errorf("%q within the TTL", got)
 	}
-	waitFor(t, "the new record is there", func() bool {
+	testkit.Until(t, "the new record is there", func() bool {
 		clock.advance(2 * time.Second)
 		got, _ := mustResolve(t, n, "flip.test")
 		return got == "192.0.2.2"
@@ -175,7 +161,7 @@ func TestDnsmasqFlipsARecord(t *testing.T) {
 	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "the name is gone", func() bool {
+	testkit.Until(t, "the name is gone", func() bool {
 		clock.advance(6 * time.Second)
 		_, err := n.Resolve(t.Context(), "flip.test")
 		return err != nil && strings.Contains(err.Error(), "no such host")

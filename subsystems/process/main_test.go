@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 // TestMain plays the shim, and one that gaia's end is tried on, for the tests.
@@ -112,26 +114,11 @@ func runToEnd(t testing.TB, m *Manager, s Spec) (*Process, Exit) {
 	return p, wait(t, p)
 }
 
-// eventually waits until ok says so.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	late := time.After(patience)
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-late:
-			t.Fatalf("not in %v: %s", patience, what)
-		}
-	}
-}
-
 // readsPIDs waits until a file holds n numbers.
 func readsPIDs(t testing.TB, file string, n int) []int {
 	t.Helper()
 	var pids []int
-	eventually(t, "pids in "+filepath.Base(file), func() bool {
+	testkit.Until(t, "pids in "+filepath.Base(file), func() bool {
 		b, err := os.ReadFile(file)
 		pids = pids[:0]
 		if err != nil || !strings.HasSuffix(string(b), "\n") {
@@ -154,14 +141,4 @@ func alive(pid int) bool {
 	out, err := exec.Command("ps", "-o", "stat=", "-p", strconv.Itoa(pid)).Output()
 	state := strings.TrimSpace(string(out))
 	return err == nil && state != "" && state[0] != 'Z'
-}
-
-func needs(t testing.TB, program string) {
-	t.Helper()
-	if _, err := exec.LookPath(program); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("%s is missing", program)
-		}
-		t.Skipf("%s is missing", program)
-	}
 }

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 func TestExitCodeSignalAndOutput(t *testing.T) {
@@ -165,7 +167,7 @@ func TestTheWatchEndsWhatBreaksALimit(t *testing.T) {
 func TestStatusAndHistory(t *testing.T) {
 	m := newManager(t, func(c *Config) { c.History = 2; c.LogDir = t.TempDir() })
 	p := launch(t, m, Spec{Name: "job", Args: []string{"sleep", "600"}, Labels: map[string]string{"a": "b"}})
-	eventually(t, "the watch sees it", func() bool { return p.Status().RSS > 0 })
+	testkit.Until(t, "the watch sees it", func() bool { return p.Status().RSS > 0 })
 	s := p.Status()
 	if s.State != StateRunning || s.PID == 0 || s.Name != "job" || s.ID != "job-1" || s.Processes != 1 || s.Labels["a"] != "b" {
 		t.Errorf("status %+v", s)

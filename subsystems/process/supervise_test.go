@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/internal/testkit"
 	"github.com/gaia-host/gaia/subsystems/admission"
 )
 
@@ -127,7 +128,7 @@ func TestSlotsAreFreeOnceAProcessHasEnded(t *testing.T) {
 		}
 		started <- p
 	}()
-	eventually(t, "the third waits", func() bool { return m.Stats().Queued == 1 })
+	testkit.Until(t, "the third waits", func() bool { return m.Stats().Queued == 1 })
 	if err := a.Kill(within(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +175,7 @@ func TestOneThatWasToldToStopIsNotRestarted(t *testing.T) {
 	if err := p.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "it is restarted", func() bool { return p.Status().Restarts == 1 })
+	testkit.Until(t, "it is restarted", func() bool { return p.Status().Restarts == 1 })
 	if err := p.Terminate(within(t), 0); err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +184,7 @@ func TestOneThatWasToldToStopIsNotRestarted(t *testing.T) {
 	}
 	// while it waits for its restart
 	p = launch(t, m, Spec{Args: []string{"false"}, Restart: Restart{When: OnFailure, Min: time.Hour}})
-	eventually(t, "it waits", func() bool { return p.Status().State == StateWaiting && !p.Status().Next.IsZero() })
+	testkit.Until(t, "it waits", func() bool { return p.Status().State == StateWaiting && !p.Status().Next.IsZero() })
 	if err := p.Terminate(within(t), 0); err != nil {
 		t.Fatal(err)
 	}

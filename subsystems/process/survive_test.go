@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 // acceptance reports whether the long forms run.
@@ -41,7 +43,7 @@ func escapes() map[string]string {
 }
 
 func TestDescendantsThatLeaveTheGroupEndWithTheProcess(t *testing.T) {
-	needs(t, "setsid")
+	testkit.Program(t, "setsid")
 	for _, group := range []string{CgroupOff, "/sys/fs/cgroup/unified", "/sys/fs/cgroup"} {
 		if group != CgroupOff && !isCgroup2(group) {
 			continue
@@ -74,7 +76,7 @@ func TestDescendantsThatLeaveTheGroupEndWithTheProcess(t *testing.T) {
 					}
 				}
 			}
-			eventually(t, "no zombie stays", func() bool { return len(zombies(t)) == 0 })
+			testkit.Until(t, "no zombie stays", func() bool { return len(zombies(t)) == 0 })
 		})
 	}
 }
@@ -122,7 +124,7 @@ func children(t testing.TB) int {
 // A process whose environment and session are its own, and whose parent has ended
 // between two looks, has left nothing that points to where it came from but a pipe.
 func TestAPipeThatNobodyFoundIsCut(t *testing.T) {
-	needs(t, "setsid")
+	testkit.Program(t, "setsid")
 	m := newManager(t, func(c *Config) { c.WaitDelay = 50 * time.Millisecond; c.Tick = time.Hour })
 	file := filepath.Join(t.TempDir(), "pid")
 	p := launch(t, m, Spec{Args: sh(`(setsid env -i sh -c 'echo $$ >` + file + `; exec sleep 600' &) ; until [ -s ` + file + ` ]; do :; done; echo done`)})
@@ -142,7 +144,7 @@ func TestAForkStormEndsWhole(t *testing.T) {
 	dir := t.TempDir()
 	script := `i=0; while [ $i -lt 300 ]; do sh -c 'sleep 600 & echo $! >` + dir + `/$$; wait' & i=$((i+1)); done; echo all; wait`
 	p := launch(t, m, Spec{Args: sh(script)})
-	eventually(t, "300 children have forked", func() bool {
+	testkit.Until(t, "300 children have forked", func() bool {
 		d, err := os.ReadDir(dir)
 		return err == nil && len(d) == 300
 	})
@@ -154,7 +156,7 @@ func TestAForkStormEndsWhole(t *testing.T) {
 	if out, _ := exec.Command("pgrep", "-f", dir).Output(); len(out) > 0 {
 		t.Errorf("alive: %s", out)
 	}
-	eventually(t, "no child is left", func() bool { return children(t) == 0 })
+	testkit.Until(t, "no child is left", func() bool { return children(t) == 0 })
 }
 
 func TestAGigabyteWithoutNewlineFlowsAndIsBounded(t *testing.T) {
@@ -203,7 +205,7 @@ func TestNoZombieAfterManyRuns(t *testing.T) {
 		}
 		runToEnd(t, m, Spec{Args: sh(script)})
 	}
-	eventually(t, "no child is left", func() bool { return children(t) == 0 })
+	testkit.Until(t, "no child is left", func() bool { return children(t) == 0 })
 	if n := m.Stats(); n.Running != 0 || n.InFlight != 0 || n.ExitZero != uint64(runs) {
 		t.Errorf("%+v", n)
 	}
@@ -325,5 +327,5 @@ func TestChildrenDieWithTheirManagersProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = parent.Wait()
-	eventually(t, "the child is gone", func() bool { return !alive(child) })
+	testkit.Until(t, "the child is gone", func() bool { return !alive(child) })
 }

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 const module = "export function onRequest() {}\n"
@@ -191,13 +193,7 @@ func TestSignedModuleOutlivesItsServer(t *testing.T) {
 
 // Debian's minisign and gaia read each other's keys and signatures.
 func TestMinisignIsTheSame(t *testing.T) {
-	tool, err := exec.LookPath("minisign")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("minisign is not installed")
-		}
-		t.Skip("minisign is not installed")
-	}
+	tool := testkit.Program(t, "minisign")
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }
 	put := func(name string, data []byte) {

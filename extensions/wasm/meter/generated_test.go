@@ -17,17 +17,13 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 // Valid modules that binaryen makes of random bytes: rewritten, they do what they did. Ten minutes of processor time in the long form.
 func TestGenerated(t *testing.T) {
-	tool, err := exec.LookPath("wasm-opt")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("wasm-opt is missing; make deps installs it")
-		}
-		t.Skip("wasm-opt is missing; make deps installs it")
-	}
+	tool := testkit.Program(t, "wasm-opt")
 	if testing.Short() {
 		t.Skip("makes modules")
 	}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/gaia-host/gaia/host/experiment"
 	"github.com/gaia-host/gaia/host/experiment/stats"
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 // hostile is a name that would run in a page that takes texts for HTML.
@@ -220,7 +221,7 @@ func TestPageIsBounded(t *testing.T) {
 // The page opens from a file in a real browser: every chart has data, nothing is said in
 // the console, nothing of the experiment runs, in both colour schemes.
 func TestPageInChromium(t *testing.T) {
-	browser := chromium(t)
+	browser := testkit.Program(t, "chromium-headless-shell")
 	dir := t.TempDir()
 	if err := Write(dir, result(t), Source{Script: hostile}); err != nil {
 		t.Fatal(err)
@@ -257,18 +258,6 @@ func TestPageInChromium(t *testing.T) {
 	if len(light) < 10_000 || len(dark) < 10_000 || bytes.Equal(light, dark) {
 		t.Errorf("pictures of %d and %d bytes", len(light), len(dark))
 	}
-}
-
-func chromium(t *testing.T) string {
-	t.Helper()
-	path, err := exec.LookPath("chromium-headless-shell")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("%v; make deps installs it", err)
-		}
-		t.Skipf("%v; make deps installs it", err)
-	}
-	return path
 }
 
 // browse runs the browser and returns what it prints. A message in the console is an error.

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 func TestACallerThatLeavesIsLetGo(t *testing.T) {
@@ -138,7 +140,7 @@ func TestAnAnswerBeforeTheBodysEnd(t *testing.T) {
 }
 
 func TestABodyThatCannotBeReadEndsItsRequest(t *testing.T) {
-	u := serve(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
+	u := testkit.Serve(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
 	tr, _ := transport(t, nil)
 	broken := errors.New("broken")
 	for name, tt := range map[string]struct {
@@ -208,7 +210,7 @@ func (n *noting) Read(p []byte) (int, error) { n.read.Store(true); return n.Read
 func (n *noting) Close() error               { n.once.Do(func() { close(n.closed) }); return nil }
 
 func TestRequestsHammer(t *testing.T) {
-	u := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	u := testkit.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body) // or the server would not see that the caller leaves
 		switch r.URL.Path {
 		case "/1":

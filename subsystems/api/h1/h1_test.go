@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/textproto"
 	"net/url"
 	"strings"
@@ -17,6 +16,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/gaia-host/gaia/internal/testkit"
 
 	"go.uber.org/goleak"
 )
@@ -40,42 +41,13 @@ func transport(t testing.TB, change func(*Config)) (*Transport, *atomic.Int64) {
 	tr := New(c)
 	t.Cleanup(func() {
 		tr.Close()
-		until(t, "all connections are given up", func() bool {
+		testkit.Until(t, "all connections are given up", func() bool {
 			tr.mu.Lock()
 			defer tr.mu.Unlock()
 			return len(tr.hosts) == 0 && len(tr.fresh) == 0
 		})
 	})
 	return tr, &dials
-}
-
-// until waits for something to be so.
-func until(t testing.TB, what string, so func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !so(); {
-		if time.Now().After(end) {
-			t.Fatalf("it never happened that %s", what)
-		}
-		wait := make(chan struct{})
-		time.AfterFunc(time.Millisecond, func() { close(wait) })
-		<-wait
-	}
-}
-
-func serve(t testing.TB, h http.HandlerFunc) *url.URL {
-	t.Helper()
-	s := httptest.NewServer(h)
-	t.Cleanup(s.Close)
-	return parse(t, s.URL)
-}
-
-func parse(t testing.TB, s string) *url.URL {
-	t.Helper()
-	u, err := url.Parse(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u
 }
 
 // raw serves connections with f, one goroutine each; n counts them from 1.
@@ -102,7 +74,7 @@ func raw(t testing.TB, f func(c net.Conn, r *bufio.Reader, n int)) *url.URL {
 		l.Close()
 		wg.Wait()
 	})
-	return parse(t, "http://"+l.Addr().String())
+	return testkit.URL(t, "http://"+l.Addr().String())
 }
 
 // request reads one request with its body.
@@ -144,7 +116,7 @@ func (r ready) Buffered() int { return r.Len() }
 func (ready) Close() error    { return nil }
 
 func TestRequestsArriveAsTheyWereSent(t *testing.T) {
-	u := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	u := testkit.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
 		fmt.Fprintf(w, "%s %s %s %d %v %q %s ua=%s x=%q ", r.Method, r.Host, r.RequestURI, r.ContentLength, r.TransferEncoding, b, r.Trailer.Get("X-Sum"),
 			r.Header.Get("User-Agent"), r.Header["X"])
@@ -175,7 +147,7 @@ func TestRequestsArriveAsTheyWereSent(t *testing.T) {
 		}
 	}
 	for in, want := range map[string]string{"/a%2Fb?x=y%20": "/a%2Fb?x=y%20", "/a b": "/a%20b", "?": "/?", "//x": "//x", "/é?é": "/%C3%A9?é"} {
-		if _, got := ask(t, tr, &Request{URL: parse(t, u.String()+in)}); !strings.HasPrefix(got, "GET "+host+" "+want+" ") {
+		if _, got := ask(t, tr, &Request{URL: testkit.URL(t, u.String()+in)}); !strings.HasPrefix(got, "GET "+host+" "+want+" ") {
 			t.Errorf("%s arrived as %s", in, got)
 		}
 	}
@@ -190,7 +162,7 @@ func TestWhatCannotBeSaidIsNotSent(t *testing.T) {
 			return &scripted{says: []byte("HTTP/1.1 204 No Content\r\n\r\n"), piece: 1000}, nil
 		}
 	})
-	u := parse(t, "http://h/")
+	u := testkit.URL(t, "http://h/")
 	for name, r := range map[string]*Request{
 		"no URL":           {},
 		"no scheme":        {URL: &url.URL{Host: "h"}},
@@ -215,7 +187,7 @@ func TestWhatCannotBeSaidIsNotSent(t *testing.T) {
 }
 
 func TestInformationalAnswersAreTold(t *testing.T) {
-	u := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+	u := testkit.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		for range 3 {
 			w.Header().Set("Link", "</style.css>")
 			w.WriteHeader(103)
@@ -304,7 +276,7 @@ func TestChunksAreGivenAsTheyCome(t *testing.T) {
 }
 
 func TestLargeBodiesPassBothWaysAtOnce(t *testing.T) {
-	u := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	u := testkit.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).EnableFullDuplex()
 		_, _ = io.Copy(w, r.Body)
 	})

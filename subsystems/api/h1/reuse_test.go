@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 const ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -38,7 +40,7 @@ func TestAConnectionThatDiedWhileIdleIsNotUsed(t *testing.T) {
 				t.Errorf("%q", body)
 			}
 			<-closed
-			until(t, "the end arrives", func() bool {
+			testkit.Until(t, "the end arrives", func() bool {
 				tr.mu.Lock()
 				defer tr.mu.Unlock()
 				for _, h := range tr.hosts {
@@ -124,7 +126,7 @@ func TestWhatIsLeftOfAnAnswerEndsItsConnection(t *testing.T) {
 			t.Errorf("%s: %d connections for two requests", name, dials.Load())
 		}
 	}
-	u := serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
+	u := testkit.Serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
 	tr, dials := transport(t, nil)
 	for range 2 {
 		ask(t, tr, &Request{URL: u, Header: http.Header{"Connection": {"close"}}})
@@ -198,7 +200,7 @@ func TestClosingABodyEndsItsRead(t *testing.T) {
 func TestRequestsWaitForAConnectionInOrder(t *testing.T) {
 	release := make(chan struct{})
 	var order []string
-	u := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	u := testkit.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		order = append(order, r.URL.Path) // one at a time
 		<-release
 		if r.URL.Path == "/3" {
@@ -239,10 +241,10 @@ func TestRequestsWaitForAConnectionInOrder(t *testing.T) {
 			_, _ = io.Copy(io.Discard, res.Body)
 			res.Body.Close()
 		})
-		until(t, "it waits", func() bool { return waiting() == i })
+		testkit.Until(t, "it waits", func() bool { return waiting() == i })
 	}
 	leave()
-	until(t, "one leaves", func() bool { return waiting() == 5 })
+	testkit.Until(t, "one leaves", func() bool { return waiting() == 5 })
 	close(release)
 	wg.Wait()
 	if got := fmt.Sprint(order); got != "[/1 /2 /3 /5 /6]" || dials.Load() != 2 {
@@ -251,7 +253,7 @@ func TestRequestsWaitForAConnectionInOrder(t *testing.T) {
 }
 
 func TestConnectionsAreKeptForAWhile(t *testing.T) {
-	u := serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
+	u := testkit.Serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
 	kept := func(tr *Transport) int {
 		tr.mu.Lock()
 		defer tr.mu.Unlock()
@@ -276,9 +278,9 @@ func TestConnectionsAreKeptForAWhile(t *testing.T) {
 	if n := kept(tr); n > 2 || dials.Load() != 4 {
 		t.Errorf("%d connections are kept of %d", n, dials.Load())
 	}
-	until(t, "they are too old", func() bool { return kept(tr) == 0 })
+	testkit.Until(t, "they are too old", func() bool { return kept(tr) == 0 })
 	ask(t, tr, &Request{URL: u})
-	until(t, "the next one is too old", func() bool { return kept(tr) == 0 })
+	testkit.Until(t, "the next one is too old", func() bool { return kept(tr) == 0 })
 	tr.Close()
 	if _, err := tr.RoundTrip(t.Context(), &Request{URL: u}); !errors.Is(err, ErrClosed) {
 		t.Errorf("after Close: %v", err)
@@ -304,7 +306,7 @@ func TestTLS(t *testing.T) {
 		}
 	})
 	for range 3 {
-		res, body := ask(t, tr, &Request{Method: "POST", URL: parse(t, "https://example.com/"), Body: ready{strings.NewReader("hey")}, ContentLength: 3})
+		res, body := ask(t, tr, &Request{Method: "POST", URL: testkit.URL(t, "https://example.com/"), Body: ready{strings.NewReader("hey")}, ContentLength: 3})
 		if body != "example.com hey" || res.TLS == nil {
 			t.Errorf("%q, TLS %v", body, res.TLS)
 		}

@@ -12,6 +12,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"testing"
+
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 // The one user that a registry with Login knows.
@@ -39,6 +42,21 @@ type Registry struct {
 	Host    string // 127.0.0.1:PORT
 	cmd     *exec.Cmd
 	drained chan struct{}
+}
+
+// Run starts a registry that ends with the test. Where none is installed the test is
+// skipped by name, and fails in CI.
+func Run(t testing.TB, c Config) *Registry {
+	t.Helper()
+	r, err := Start(c)
+	if errors.Is(err, ErrMissing) {
+		testkit.Missing(t, "%v; make deps installs it", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Stop)
+	return r
 }
 
 // Start starts a registry and returns once it listens.
