@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/gaia-host/gaia/host/control"
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 // socketClient is a client of the control plane's socket.
@@ -86,7 +87,7 @@ func writeJS(t *testing.T, name, code string) string {
 
 // promtool finds nothing wrong with /metrics.
 func TestMetricsPassPromtool(t *testing.T) {
-	promtool := realPart(t, "promtool")
+	promtool := testkit.Program(t, "promtool")
 	th := run(t, map[string]string{"p.js": `
 import { gauge } from "gaia";
 const g = gauge("level");

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gaia-host/gaia/internal/testkit"
 	"github.com/gaia-host/gaia/subsystems/network"
 )
 
@@ -199,7 +200,7 @@ func guaranteeNames(t *testing.T) {
 // records given, and returns its address.
 func startUnbound(t *testing.T, records ...string) string {
 	t.Helper()
-	program := realPart(t, "unbound")
+	program := testkit.Program(t, "unbound")
 	for range 5 { // another program may take the port between its choice and its use
 		if addr, ok := tryUnbound(t, program, records); ok {
 			return addr
@@ -229,7 +230,7 @@ func tryUnbound(t *testing.T, program string, records []string) (addr string, ok
 	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ended := startServer(t, exec.Command(program, "-d", "-c", file), syscall.SIGKILL)
+	ended := testkit.StartServer(t, exec.Command(program, "-d", "-c", file), syscall.SIGKILL)
 	r := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, network, addr)

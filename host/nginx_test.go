@@ -17,80 +17,28 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
-// realPart returns the path of a program that a test needs, and skips the test by
-// name where it is missing; never in CI.
-func realPart(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		path = filepath.Join("/usr/sbin", name)
-		_, err = os.Stat(path)
-	}
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("%s is not installed", name)
-		}
-		t.Skipf("%s is not installed", name)
-	}
-	return path
-}
-
-// startServer starts a server that stop ends with the test, or with this process, however
-// that ends. ended is closed when it has.
-func startServer(t *testing.T, cmd *exec.Cmd, stop syscall.Signal) (ended <-chan struct{}) {
-	t.Helper()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: stop}
-	started, over := make(chan error, 1), make(chan struct{})
-	go func() {
-		defer close(over)
-		runtime.LockOSThread() // the signal comes when the thread that started it ends
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait() // it is stopped by a signal
-		}
-	}()
-	if err := <-started; err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(stop)
-		<-over
-	})
-	return over
-}
-
-const nginxConf = `
-daemon off; pid %[1]s/nginx.pid; error_log %[1]s/error.log warn; worker_processes 1; %[4]s
-events { worker_connections 1024; }
-http {
-  access_log off;
-  client_body_temp_path %[1]s/t1; proxy_temp_path %[1]s/t2; fastcgi_temp_path %[1]s/t3; uwsgi_temp_path %[1]s/t4; scgi_temp_path %[1]s/t5;
-  limit_req_zone $binary_remote_addr zone=quota:1m rate=%[3]dr/s;
+// nginxQuota has a place for the folder, the rate and what bounds a request.
+const nginxQuota = `limit_req_zone $binary_remote_addr zone=quota:1m rate=%[2]dr/s;
   server {
-    listen 127.0.0.1:%[2]d ssl;
+    listen ADDR ssl;
     ssl_certificate %[1]s/cert.pem; ssl_certificate_key %[1]s/key.pem;
     root %[1]s/www;
-    location / { %[5]s }
-  }
-}
-`
+    location / { %[3]s }
+  }`
 
 // nginx starts a real nginx with TLS that allows rate requests a second (0: any
 // number), and returns its URL and the file of its certificate.
 func nginx(t *testing.T, rate int) (url, ca string) {
 	t.Helper()
-	bin := realPart(t, "nginx")
 	dir := t.TempDir()
 	ca = writeCertificate(t, dir)
 	if err := os.MkdirAll(filepath.Join(dir, "www"), 0o755); err != nil {
@@ -99,37 +47,11 @@ func nginx(t *testing.T, rate int) (url, ca string) {
 	if err := os.WriteFile(filepath.Join(dir, "www", "index.html"), []byte("from nginx\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	_ = l.Close()
 	quota := ""
 	if rate > 0 {
 		quota = "limit_req zone=quota burst=2 nodelay; limit_req_status 429;"
 	}
-	user := ""
-	if os.Getuid() == 0 {
-		user = "user root;"
-	}
-	conf := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(conf, fmt.Appendf(nil, nginxConf, dir, port, max(rate, 1), user, quota), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	startServer(t, exec.Command(bin, "-c", conf, "-e", filepath.Join(dir, "start.log")), syscall.SIGTERM)
-	addr := fmt.Sprintf("127.0.0.1:%d", port)
-	for range 200 {
-		c, err := net.DialTimeout("tcp", addr, time.Second)
-		if err == nil {
-			_ = c.Close()
-			return "https://" + addr, ca
-		}
-		<-time.After(20 * time.Millisecond)
-	}
-	log, _ := os.ReadFile(filepath.Join(dir, "start.log"))
-	t.Fatalf("nginx did not start: %s", log)
-	return "", ""
+	return "https://" + testkit.Nginx(t, dir, fmt.Sprintf(nginxQuota, dir, max(rate, 1), quota)), ca
 }
 
 func writeCertificate(t *testing.T, dir string) (certFile string) {
@@ -166,7 +88,7 @@ func TestNginxEndsWithAKilledTest(t *testing.T) {
 		_, _ = io.Copy(io.Discard, os.Stdin) // until it is killed
 		return
 	}
-	realPart(t, "nginx")
+	testkit.Program(t, "nginx")
 	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
 	cmd.Env = append(os.Environ(), env+"=1", "TMPDIR="+t.TempDir())
 	in, err := cmd.StdinPipe()

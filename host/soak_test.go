@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 // soakFor is how long the soak goes on: GAIA_SOAK in minutes; two in the long forms; 0: not at all.
@@ -183,7 +185,7 @@ func TestSoak(t *testing.T) {
 	if long == 0 {
 		t.Skip("a long form: set GAIA_SOAK to minutes, or GAIA_ACCEPTANCE; make soak does")
 	}
-	realPart(t, "chromium-headless-shell")
+	testkit.Program(t, "chromium-headless-shell")
 	temp := t.TempDir()
 	t.Setenv("TMPDIR", temp)
 	web, ca := nginx(t, 0)

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/host/config"
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 // load is the work of one subsystem: n operations, some at once, each of which must
@@ -288,7 +289,7 @@ func TestCombinedSubsystemStress(t *testing.T) {
 	if testing.Short() {
 		t.Skip("not short")
 	}
-	realPart(t, "chromium-headless-shell")
+	testkit.Program(t, "chromium-headless-shell")
 	temp := t.TempDir()
 	t.Setenv("TMPDIR", temp)
 	web, ca := nginx(t, 0)

@@ -4,84 +4,35 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/gaia-host/gaia/host"
 	"github.com/gaia-host/gaia/host/config"
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 const fidelityPolicy = `import { limiter } from "gaia";
 const l = limiter.tokenBucket("q", { rate: 25, burst: 5, maxWait: "500ms" });
 export function onRequest(req) { return l.admit(); }`
 
-const fidelityNginx = `daemon off; pid %[1]s/nginx.pid; error_log %[1]s/error.log crit; worker_processes 1; %[3]s
-events { worker_connections 1024; }
-http {
-  access_log off;
-  client_body_temp_path %[1]s/t1; proxy_temp_path %[1]s/t2; fastcgi_temp_path %[1]s/t3; uwsgi_temp_path %[1]s/t4; scgi_temp_path %[1]s/t5;
-  limit_req_zone $server_port zone=quota:1m rate=20r/s;
-  server { listen 127.0.0.1:%[2]d; location / { limit_req zone=quota burst=2 nodelay; limit_req_status 429; root %[1]s; } }
-}`
+const fidelityNginx = `limit_req_zone $server_port zone=quota:1m rate=20r/s;
+  server { listen ADDR; location / { limit_req zone=quota burst=2 nodelay; limit_req_status 429; root %s; } }`
 
 // realNginx starts a real nginx that lets 20 requests a second through, 3 at once, and
 // returns its URL.
 func realNginx(t *testing.T, dir string) string {
 	t.Helper()
-	bin, err := exec.LookPath("nginx")
-	if err != nil {
-		bin = "/usr/sbin/nginx"
-		if _, err = os.Stat(bin); err != nil {
-			if os.Getenv("CI") != "" {
-				t.Fatal("nginx is not installed")
-			}
-			t.Skip("nginx is not installed")
-		}
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "f"), []byte("from nginx\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	port := l.Addr().(*net.TCPAddr).Port
-	_ = l.Close()
-	user := ""
-	if os.Getuid() == 0 {
-		user = "user root;"
-	}
-	conf := filepath.Join(dir, "nginx.conf")
-	for path, text := range map[string]string{conf: fmt.Sprintf(fidelityNginx, dir, port, user), filepath.Join(dir, "f"): "from nginx\n"} {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	cmd := exec.Command(bin, "-c", conf, "-e", filepath.Join(dir, "start.log"))
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM} // so that a killed test leaves nothing behind
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
-	})
-	addr := fmt.Sprintf("127.0.0.1:%d", port)
-	for range 500 {
-		if c, err := net.DialTimeout("tcp", addr, time.Second); err == nil {
-			_ = c.Close()
-			return "http://" + addr
-		}
-		<-time.After(20 * time.Millisecond)
-	}
-	t.Fatal("nginx did not start")
-	return ""
+	return "http://" + testkit.Nginx(t, dir, fmt.Sprintf(fidelityNginx, dir))
 }
 
 // forReal sends 50 requests a second for that long through a gaia that records them,

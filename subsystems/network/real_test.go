@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -28,28 +27,12 @@ func startServer(t *testing.T, addr, name, program string, args ...string) *exec
 	cmd := exec.Command(program, args...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	started, ended := make(chan error, 1), make(chan struct{})
-	go func() {
-		defer close(ended)
-		runtime.LockOSThread() // the signal comes when the thread that started it ends
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait() // it is killed at the end
-		}
-	}()
-	if err := <-started; err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		<-ended
 		if t.Failed() {
 			t.Logf("%s:\n%s", program, out.String())
 		}
 	})
+	testkit.StartServer(t, cmd, syscall.SIGKILL) // it has ended before its output is read
 	probe := newCoordinator(t, func(c *Config) {
 		c.DNS.Servers, c.DNS.Timeout = []string{addr}, 300*time.Millisecond
 	})
