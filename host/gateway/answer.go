@@ -14,23 +14,7 @@ import (
 
 // setRateLimit sets RateLimit and RateLimit-Policy as far as they are known.
 func setRateLimit(h http.Header, l *policy.LimitInfo) {
-	policyField, field := rateLimitFields(l)
-	if policyField != "" {
-		h["RateLimit-Policy"] = []string{policyField}
-	}
-	if field != "" {
-		h["RateLimit"] = []string{field}
-	}
-}
-
-func (x *exchange) setRateLimit(l *policy.LimitInfo) {
-	policyField, field := rateLimitFields(l)
-	if policyField != "" {
-		x.w.Set("RateLimit-Policy", policyField)
-	}
-	if field != "" {
-		x.w.Set("RateLimit", field)
-	}
+	eachRateLimit(nil, l, func(name string, value []byte) { h[name] = []string{string(value)} })
 }
 
 // answer sends a problem.
@@ -39,17 +23,17 @@ func (x *exchange) answer(p *problem) {
 	lent := x.s.memory.get(smallBuffer)
 	body := p.append((*lent)[:0])
 	x.w.Set("Content-Type", "application/problem+json")
-	x.w.Set("Content-Length", strconv.Itoa(len(body)))
 	if d := p.denial; d != nil {
 		if d.RetryAfter > 0 {
-			x.w.Set("Retry-After", strconv.FormatInt(int64(roundUp(d.RetryAfter, time.Second)), 10))
+			x.w.SetBytes("Retry-After", strconv.AppendInt(x.room[:0], int64(roundUp(d.RetryAfter, time.Second)), 10))
 		}
-		x.setRateLimit(&d.Limit)
+		eachRateLimit(x.room[:], &d.Limit, x.w.SetBytes)
 	}
 	if w := waitField(x.call.Result.Waited); w != "" {
 		x.w.Set("Gaia-Wait", w)
 	}
 	x.closeUnread(x.w.Header())
+	x.w.SetLength(len(body))
 	x.w.WriteHeader(p.status)
 	_, _ = x.w.Write(body) // a client that has left is nobody to tell
 	x.s.memory.put(lent)

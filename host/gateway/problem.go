@@ -90,10 +90,18 @@ func appendDenial(b []byte, d *admission.Denial, now int64) []byte {
 		b = append(b, `,"retry_after_seconds":`...)
 		b = appendSeconds(b, d.RetryAfter)
 		b = append(b, `,"would_pass":"`...)
-		b = time.Unix(0, now).Add(d.RetryAfter).UTC().AppendFormat(b, "2006-01-02T15:04:05.000Z07:00")
+		b = appendTime(b, time.Unix(0, now).Add(d.RetryAfter).UTC())
 		b = append(b, '"')
 	}
 	return b
+}
+
+// appendTime appends a time in UTC to the millisecond. The layout of whole seconds has a
+// quick way in package time.
+func appendTime(b []byte, t time.Time) []byte {
+	b = t.AppendFormat(b, time.RFC3339)
+	ms := t.Nanosecond() / 1e6
+	return append(b[:len(b)-1], '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10), 'Z')
 }
 
 // appendMember appends a member with a text, unless the text is empty.
@@ -112,14 +120,19 @@ func appendText(b []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')
 	for i := 0; i < len(s); {
-		c := s[i]
-		switch {
+		from := i
+		for i < len(s) && s[i] >= 0x20 && s[i] < 0x7f && s[i] != '"' && s[i] != '\\' {
+			i++
+		}
+		b = append(b, s[from:i]...)
+		if i == len(s) {
+			break
+		}
+		switch c := s[i]; {
 		case c == '"' || c == '\\':
 			b = append(b, '\\', c)
-		case c < 0x20 || c == 0x7f:
-			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 		case c < utf8.RuneSelf:
-			b = append(b, c)
+			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 		default:
 			r, size := utf8.DecodeRuneInString(s[i:])
 			b = utf8.AppendRune(b, r)
@@ -156,28 +169,24 @@ func roundUp(d, unit time.Duration) time.Duration {
 	return (d + unit - 1) / unit
 }
 
-// rateLimitFields are RateLimit-Policy and RateLimit by
-// draft-ietf-httpapi-ratelimit-headers-10, "" for what is not known.
-func rateLimitFields(l *policy.LimitInfo) (policyField, field string) {
+// eachRateLimit tells set RateLimit-Policy and RateLimit, by
+// draft-ietf-httpapi-ratelimit-headers-10, as far as they are known. The values lie in
+// room, if that is large enough, and are good until set returns.
+func eachRateLimit(room []byte, l *policy.LimitInfo, set func(name string, value []byte)) {
 	if l.Name == "" {
-		return "", ""
+		return
 	}
-	b := make([]byte, 0, 96)
-	b = appendSFText(b, l.Name)
+	b := appendSFText(room[:0], l.Name)
 	name := len(b)
 	if l.Limit > 0 {
-		b = append(b, ";q="...)
-		b = strconv.AppendInt(b, l.Limit, 10)
-		policyField = string(b)
+		b = strconv.AppendInt(append(b, ";q="...), l.Limit, 10)
+		set("RateLimit-Policy", b)
 	}
 	if l.Remaining >= 0 {
-		b = append(b[:name], ";r="...)
-		b = strconv.AppendInt(b, l.Remaining, 10)
-		b = append(b, ";t="...)
-		b = strconv.AppendInt(b, int64(roundUp(l.Reset, time.Second)), 10)
-		field = string(b)
+		b = strconv.AppendInt(append(b[:name], ";r="...), l.Remaining, 10)
+		b = strconv.AppendInt(append(b, ";t="...), int64(roundUp(l.Reset, time.Second)), 10)
+		set("RateLimit", b)
 	}
-	return policyField, field
 }
 
 // appendSFText appends a string of RFC 9651. It knows printable ASCII only; anything

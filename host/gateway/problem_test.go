@@ -3,6 +3,8 @@ package gateway
 import (
 	"encoding/json"
 	"math"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -42,7 +44,10 @@ func TestRateLimitFields(t *testing.T) {
 		{policy.LimitInfo{Name: "a", Remaining: 0}, "", `"a";r=0;t=0`},
 		{policy.LimitInfo{Name: `q"\` + "\né", Limit: 1, Remaining: -1}, `"q\"\\???";q=1`, ""},
 	} {
-		if p, f := rateLimitFields(&c.limit); p != c.policy || f != c.field {
+		h := http.Header{}
+		setRateLimit(h, &c.limit)
+		get := func(name string) string { return strings.Join(h[name], "|") }
+		if p, f := get("RateLimit-Policy"), get("RateLimit"); p != c.policy || f != c.field {
 			t.Errorf("%+v: %s and %s, want %s and %s", c.limit, p, f, c.policy, c.field)
 		}
 	}

@@ -104,24 +104,23 @@ func (x *exchange) passHead(header http.Header, res *http.Response) int {
 		}
 		header["Trailer"] = []string{strings.Join(names, ", ")}
 	}
-	x.explain(header)
+	x.explain(header, x.w.SetBytes)
 	x.closeUnread(header)
 	announced := len(res.Trailer)
 	x.w.WriteHeader(res.StatusCode)
 	return announced
 }
 
-// explain says how long an answer was held and at what level the deciding limiter
-// is, unless the upstream has said it of its own.
-func (x *exchange) explain(header http.Header) {
+// explain sets how long an answer was held and at what level the deciding limiter
+// is, unless the upstream has said it of its own in header.
+func (x *exchange) explain(header http.Header, set func(name string, value []byte)) {
 	result := &x.call.Result
 	if result.Waited > 0 {
-		x.w.Set("Gaia-Wait", waitField(result.Waited))
+		set("Gaia-Wait", []byte(waitField(result.Waited)))
 	}
-	if result.Limit.Name == "" || len(header["Ratelimit"]) > 0 || len(header["Ratelimit-Policy"]) > 0 {
-		return
+	if len(header["Ratelimit"]) == 0 && len(header["Ratelimit-Policy"]) == 0 {
+		eachRateLimit(x.room[:], &result.Limit, set)
 	}
-	x.setRateLimit(&result.Limit)
 }
 
 // passBody copies the answer's body. Answers without a length are streams: every

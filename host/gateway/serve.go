@@ -28,6 +28,7 @@ type exchange struct {
 	url   url.URL
 	steer steering
 	body  *clientBody // nil: there is none
+	room  [128]byte   // for the value of a field
 
 	interim func(int, textproto.MIMEHeader) error // passInterim, made once
 }

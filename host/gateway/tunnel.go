@@ -76,7 +76,7 @@ func (x *exchange) upgrade(res *http.Response) {
 	fields := x.w.Header()
 	passFields(fields, res.Header)
 	fields["Connection"], fields["Upgrade"] = []string{"Upgrade"}, res.Header["Upgrade"]
-	x.explain(fields)
+	x.explain(fields, func(name string, value []byte) { fields[name] = []string{string(value)} })
 	x.run(&tunnel{target: target}, func(w *bufio.Writer) {
 		_, _ = w.WriteString("HTTP/1.1 101 Switching Protocols\r\n")
 		_ = fields.Write(w) // w keeps its first error for Flush

@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"bytes"
 	"net/http"
 	"net/textproto"
 	"strconv"
@@ -26,7 +27,7 @@ func (w *ResponseWriter) commit(whole bool) {
 	w.chunked = w.length < 0 && !w.bodiless && w.x.r.ProtoMinor > 0
 	kept10 := w.decideConnection()
 	b := appendStatus((*w.out)[:0], w.x.r.ProtoMinor, w.status)
-	b = w.appendFields(b)
+	b = append(w.appendFields(b), w.own...)
 	b = w.appendOwn(b, kept10)
 	if len(body) == 0 {
 		*w.out = b
@@ -139,20 +140,23 @@ func appendField(b []byte, name string, values []string) []byte {
 		return b
 	}
 	for _, v := range values {
-		b = append(b, name...)
-		b = append(b, ": "...)
-		at := len(b)
-		b = append(b, v...)
-		if strings.IndexByte(v, '\n') >= 0 || strings.IndexByte(v, '\r') >= 0 {
-			for i := at; i < len(b); i++ {
-				if b[i] == '\n' || b[i] == '\r' {
-					b[i] = ' '
-				}
-			}
-		}
-		b = append(b, crlf...)
+		b = appendLine(b, name, v)
 	}
 	return b
+}
+
+func appendLine[T string | []byte](b []byte, name string, value T) []byte {
+	b = append(append(b, name...), ": "...)
+	at := len(b)
+	b = append(b, value...)
+	if bytes.IndexByte(b[at:], '\n') >= 0 || bytes.IndexByte(b[at:], '\r') >= 0 {
+		for i := at; i < len(b); i++ {
+			if b[i] == '\n' || b[i] == '\r' {
+				b[i] = ' '
+			}
+		}
+	}
+	return append(b, crlf...)
 }
 
 func appendChunkSize(b []byte, n int) []byte {

@@ -13,7 +13,6 @@ import (
 
 const (
 	answerBuffer = 4 << 10
-	maxSet       = 8        // fields that Set makes without allocating
 	keptBuffer   = 16 << 10 // larger ones are not used again
 	// heldBack is how much of a body of unknown length is waited for: one that ends
 	// before is sent with its length.
@@ -23,7 +22,7 @@ const (
 var errBodyUnread = errors.New("http1: the request's body was not read to its end")
 
 // ResponseWriter is the answer to a request. Besides http.ResponseWriter it is a
-// http.Flusher and a http.Hijacker, and has SetReadDeadline, Set and Release.
+// http.Flusher and a http.Hijacker, and has SetReadDeadline, Set, SetLength and Release.
 type ResponseWriter struct {
 	c      *conn
 	x      *exchange
@@ -47,8 +46,7 @@ type ResponseWriter struct {
 	pieces net.Buffers
 	vector [3][]byte
 
-	values [maxSet]string // of the lists that Set makes
-	sets   int            // how many are taken
+	own []byte // the fields of Set, as they are sent
 
 	interim     sync.Mutex // a 100 comes from whoever reads the body
 	mayContinue bool       // guarded by interim
@@ -59,8 +57,7 @@ func (w *ResponseWriter) begin(x *exchange) {
 	w.x, w.status, w.length, w.written = x, 0, -1, 0
 	w.committed, w.chunked, w.closing, w.bodiless = false, false, false, false
 	w.released, w.foreign, w.trailer = false, false, w.trailer[:0]
-	clear(w.values[:w.sets])
-	w.sets = 0
+	w.own = w.own[:0]
 	if w.header == nil {
 		w.header = make(http.Header, 8)
 	} else {
@@ -102,18 +99,28 @@ func (w *ResponseWriter) free() {
 // Header implements http.ResponseWriter.
 func (w *ResponseWriter) Header() http.Header { return w.header }
 
-// Set sets a field, whose name is in the canonical form, to one value. Unlike Header it
-// allocates nothing; the list must not be used after the request.
+// Set sets a field to one value, before WriteHeader. The name is in the canonical form and
+// none that the server decides on. Unlike Header, which does not tell of it, it allocates
+// nothing; an informational answer does not have it.
 func (w *ResponseWriter) Set(name, value string) {
-	if w.sets == maxSet {
-		w.header[name] = []string{value}
-		return
-	}
-	list := w.values[w.sets : w.sets+1 : w.sets+1]
-	w.sets++
-	list[0] = value
-	w.header[name] = list
+	w.forget(name)
+	w.own = appendLine(w.own, name, value)
 }
+
+// SetBytes is Set of bytes, which it copies.
+func (w *ResponseWriter) SetBytes(name string, value []byte) {
+	w.forget(name)
+	w.own = appendLine(w.own, name, value)
+}
+
+func (w *ResponseWriter) forget(name string) {
+	if len(w.header) > 0 {
+		delete(w.header, name)
+	}
+}
+
+// SetLength announces the length of the body, as Content-Length in Header does.
+func (w *ResponseWriter) SetLength(n int) { w.length = int64(n) }
 
 // Release says that once the handler has returned, nothing will use the request, its
 // fields or its context any more: they become those of the connection's next request.
@@ -149,7 +156,9 @@ func (w *ResponseWriter) WriteHeader(status int) {
 		w.interim.Unlock()
 	}
 	w.bodiless = w.x.r.Method == http.MethodHead || !bodyAllowed(status)
-	if v := w.header["Content-Length"]; len(v) > 0 && bodyAllowed(status) {
+	if !bodyAllowed(status) {
+		w.length = -1
+	} else if v := w.header["Content-Length"]; len(v) > 0 {
 		if n, err := strconv.ParseUint(v[0], 10, 63); err == nil {
 			w.length = int64(n)
 		}

@@ -180,21 +180,29 @@ func (c countedConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// TestSetFields sets more than are free of allocations, and none for the next request.
+// TestSetFields sets fields and the length of an answer, and none for the next request.
 func TestSetFields(t *testing.T) {
 	addr := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/none" {
 			return
 		}
-		for i := range maxSet + 2 {
+		w.Header()["X-0"] = []string{"replaced"}
+		for i := range 20 {
 			w.(*ResponseWriter).Set("X-"+itoa(i), itoa(i))
 		}
+		w.(*ResponseWriter).SetBytes("X-Line", []byte("a\r\nX-Evil: b"))
+		w.(*ResponseWriter).SetLength(2)
+		w.WriteHeader(http.StatusTeapot)
+		_, _ = w.Write([]byte("ok"))
 	})
 	c := dial(t, addr)
 	for range 2 {
 		c.send("GET /some HTTP/1.1\r\nHost: a\r\n\r\nGET /none HTTP/1.1\r\nHost: a\r\n\r\n")
-		res, _ := c.answer("GET")
-		for i := range maxSet + 2 {
+		res, body := c.answer("GET")
+		if res.Header.Get("X-Line") != "a  X-Evil: b" || res.ContentLength != 2 || body != "ok" {
+			t.Errorf("%v %d %q", res.Header, res.ContentLength, body)
+		}
+		for i := range 20 {
 			if got := res.Header["X-"+itoa(i)]; len(got) != 1 || got[0] != itoa(i) {
 				t.Errorf("field %d: %q", i, got)
 			}
