@@ -71,7 +71,7 @@ func simulating(p policy.Policy) (measure.Op, error) {
 	slot.Swap(policy.NewGeneration(1, policy.NewChain(policy.NewMember(p, policy.MemberConfig{}))))
 	cfg := admission.DefaultConfig()
 	cfg.MaxAttempts, cfg.Breaker.Enabled = 1, false
-	core, err := admission.New(admission.Options{Subsystem: policy.SubsystemAPI, Slot: slot, Config: cfg, Random: func() float64 { return 0.5 }})
+	core, err := admission.New(admission.Options{Subsystem: policy.SubsystemAPI, Slot: slot, Config: cfg, Random: func() float64 { return 0.5 }, Alone: true})
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package metrics
 import (
 	"math"
 	"math/bits"
-	"sync"
 	"time"
 )
 
@@ -25,9 +24,8 @@ const (
 // Window is the recent past of one key: how many operations a second, which part failed, how long they took. It covers the
 // last 8 to 10 s and takes less than 2 KB, whatever passes through it. Quantiles come from log-linear buckets (four to an octave, as in HdrHistogram with two
 // significant bits), interpolated and never beyond the longest observation: they are off by a quarter at most between 66 µs and 69 s, typically by far less.
-// The zero value is empty. It is safe for concurrent use and allocates nothing.
+// The zero value is empty. It allocates nothing, and is for one goroutine at a time: who keeps one has a lock of its own.
 type Window struct {
-	mu    sync.Mutex
 	first int64 // when the first operation was observed since the window was last empty
 	slots [windowSlots]slot
 }
@@ -51,14 +49,12 @@ type WindowStats struct {
 // Observe counts an operation that ended at now after d. What ended before the window, seen from the latest observation, is dropped.
 func (w *Window) Observe(now int64, d time.Duration, failed bool) {
 	epoch := epochOf(now)
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	s := &w.slots[uint64(epoch)%windowSlots]
 	if s.epoch > epoch {
 		return
 	}
 	if s.epoch < epoch || s.total == 0 { // else it is not empty
-		if w.sumLocked(now).total == 0 {
+		if w.sum(now).total == 0 {
 			w.first = now
 		}
 		if s.epoch < epoch {
@@ -75,32 +71,24 @@ func (w *Window) Observe(now int64, d time.Duration, failed bool) {
 
 // Rate gives operations a second. While the window fills it counts from the first operation, but over at least a second.
 func (w *Window) Rate(now int64) float64 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.rateLocked(now, w.sumLocked(now))
+	return w.rate(now, w.sum(now))
 }
 
 // ErrorRate gives the part of the operations that failed, 0 to 1; 0 if there were none.
 func (w *Window) ErrorRate(now int64) float64 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.sumLocked(now).errorRate()
+	return w.sum(now).errorRate()
 }
 
 // Quantile gives the time within which the part q (0 to 1) of the operations ended; 0 if there were none.
 func (w *Window) Quantile(now int64, q float64) time.Duration {
-	w.mu.Lock()
-	merged := w.mergeLocked(now)
-	w.mu.Unlock()
+	merged := w.merge(now)
 	return merged.quantile(q)
 }
 
 // Stats gives all at once, from the same operations.
 func (w *Window) Stats(now int64) WindowStats {
-	w.mu.Lock()
-	merged := w.mergeLocked(now)
-	rate := w.rateLocked(now, windowSum{merged.total, merged.failed})
-	w.mu.Unlock()
+	merged := w.merge(now)
+	rate := w.rate(now, windowSum{merged.total, merged.failed})
 	return WindowStats{
 		Rate:      rate,
 		ErrorRate: windowSum{merged.total, merged.failed}.errorRate(),
@@ -122,7 +110,7 @@ func (s windowSum) errorRate() float64 {
 // holds reports whether s lies in the window that ends at epoch. A slot ahead of it counts: another goroutine's clock was read later.
 func (s *slot) holds(epoch int64) bool { return s.epoch > epoch-windowSlots }
 
-func (w *Window) sumLocked(now int64) windowSum {
+func (w *Window) sum(now int64) windowSum {
 	epoch, sum := epochOf(now), windowSum{}
 	for i := range w.slots {
 		if w.slots[i].holds(epoch) {
@@ -133,8 +121,8 @@ func (w *Window) sumLocked(now int64) windowSum {
 	return sum
 }
 
-// mergeLocked gives all slots of the window as one.
-func (w *Window) mergeLocked(now int64) slot {
+// merge gives all slots of the window as one.
+func (w *Window) merge(now int64) slot {
 	epoch, merged := epochOf(now), slot{}
 	for i := range w.slots {
 		s := &w.slots[i]
@@ -151,7 +139,7 @@ func (w *Window) mergeLocked(now int64) slot {
 	return merged
 }
 
-func (w *Window) rateLocked(now int64, sum windowSum) float64 {
+func (w *Window) rate(now int64, sum windowSum) float64 {
 	if sum.total == 0 {
 		return 0
 	}

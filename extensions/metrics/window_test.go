@@ -4,7 +4,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 	"unsafe"
@@ -143,27 +142,6 @@ func TestWindowBuckets(t *testing.T) {
 	}
 	if got := w.Quantile(base, math.NaN()); got != 0 {
 		t.Errorf("the NaN-th quantile is %v", got)
-	}
-}
-
-func TestHammerWindow(t *testing.T) {
-	const goroutines, loops = 16, 1000
-	var w Window
-	var wg sync.WaitGroup
-	release := make(chan struct{})
-	for range goroutines {
-		wg.Go(func() {
-			<-release
-			for i := range int64(loops) {
-				w.Observe(base+i*sec/200, time.Duration(i)*time.Microsecond, i%2 == 0)
-				w.Stats(base + i*sec/200)
-			}
-		})
-	}
-	close(release)
-	wg.Wait()
-	if got := w.sumLocked(base + 5*sec); got.total != goroutines*loops || got.failed != goroutines*loops/2 {
-		t.Errorf("window holds %+v", got)
 	}
 }
 

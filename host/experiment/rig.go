@@ -77,7 +77,7 @@ func newRig(ctx context.Context, s *Spec, name string, replica int, engine *wasm
 	if st.Retry != nil || st.Kind == KindNone {
 		cfg.MaxAttempts = 1
 	}
-	if r.core, err = admission.New(admission.Options{Subsystem: policy.SubsystemAPI, Slot: r.slot, Config: cfg, Random: rng.Float64}); err != nil {
+	if r.core, err = admission.New(admission.Options{Subsystem: policy.SubsystemAPI, Slot: r.slot, Config: cfg, Random: rng.Float64, Alone: true}); err != nil {
 		return nil, err
 	}
 	r.source = &coreSource{metrics.NewSchema(policy.SubsystemAPI, admission.Fields()...), r.core}

@@ -30,11 +30,9 @@ func (c *Core) decide(now int64, op *Op) Verdict {
 			return c.deny(now, op, breakerDenial(closedFor))
 		}
 	}
-	if s.rated || op.Group != nil {
-		for level := range levels {
-			if !c.take(now, s, op, level) {
-				return c.denyLimit(now, s, op, level)
-			}
+	for level := s.first(); level < levels; level++ {
+		if !c.take(now, s, op, level) {
+			return c.denyLimit(now, s, op, level)
 		}
 	}
 	return c.hold(now, s, op)
@@ -67,9 +65,9 @@ func (c *Core) ask(now int64, op *Op) {
 	op.againTo, op.againBy = "", ""
 	var chain *policy.Chain
 	if g := c.lease(op, before, to != ""); g != nil {
-		defer g.Release()
+		defer c.release(g)
 		chain = g.Chain()
-		chain.OnRequest(&op.Req, &op.Decision, &op.scratch)
+		chain.OnRequest(&op.Req, &op.Decision, c.scratchOf(op))
 	}
 	if op.Decision.Action == policy.ActionDeny {
 		return
@@ -86,7 +84,7 @@ func (c *Core) ask(now int64, op *Op) {
 	}
 	op.view = c.upstreams(now, op, op.view[:0])
 	op.answer.Reset()
-	m := chain.OnRoute(&op.Req, op.view, &op.answer, &op.scratch)
+	m := chain.OnRoute(&op.Req, op.view, &op.answer, c.scratchOf(op))
 	if d, a := &op.Decision, &op.answer; a.Action == policy.ActionDeny {
 		d.Action, d.Status, d.RetryAfter, d.Reason, d.Limit, d.Policy = a.Action, a.Status, a.RetryAfter, a.Reason, a.Limit, a.Policy
 	} else if m != nil {
@@ -111,10 +109,35 @@ func (c *Core) lease(op *Op, hooks policy.Hooks, anyway bool) *policy.Generation
 		op.generation = g.Number()
 		return nil
 	}
-	if g = c.slot.Lease(); g != nil {
+	if g = c.leased(); g != nil {
 		op.generation = g.Number()
 	}
 	return g
+}
+
+// leased returns the generation in force, to be given back with release. One goroutine
+// alone does not put another in force while it asks this one.
+func (c *Core) leased() *policy.Generation {
+	if c.mu.alone {
+		return c.slot.Current()
+	}
+	return c.slot.Lease()
+}
+
+// release ends a lease taken with leased.
+func (c *Core) release(g *policy.Generation) {
+	if !c.mu.alone {
+		g.Release()
+	}
+}
+
+// scratchOf is what the policies work in while they are asked about op. One for all stays
+// in the processor's cache.
+func (c *Core) scratchOf(op *Op) *policy.Scratch {
+	if c.mu.alone {
+		return &c.scratch
+	}
+	return &op.scratch
 }
 
 // named chooses the upstream that a policy named, or reports that it does not exist.
@@ -172,6 +195,9 @@ func (c *Core) take(now int64, s *settings, op *Op, level int) bool {
 	if level == levelUpstream && op.Group != nil && op.upstream < 0 {
 		return c.balance(now, s, op)
 	}
+	if !s.rated {
+		return true
+	}
 	b := s.boundOf(op, level)
 	return c.takeBound(now, s, op, &b)
 }
@@ -224,8 +250,12 @@ func (c *Core) balance(now int64, s *settings, op *Op) bool {
 			break
 		}
 		op.upstream = i
-		b := s.boundOf(op, levelUpstream)
-		r := c.tryUpstream(now, op, &b)
+		var b bound
+		r := limit.Result{OK: true}
+		if s.rated || s.bounded {
+			b = s.boundOf(op, levelUpstream)
+			r = c.tryUpstream(now, op, &b)
+		}
 		if r.OK {
 			op.consider(op.Group.Upstream(i).Name, WhyChosen)
 			op.passedOver(now)

@@ -18,6 +18,30 @@ type Options struct {
 	// Random gives numbers in [0, 1) for jitter; nil takes math/rand. It must be
 	// safe for concurrent use unless the Core is driven by one goroutine.
 	Random func() float64
+	// Alone says that one goroutine drives the Core, and that nobody else asks it, its
+	// Slot or its Ops anything meanwhile, as in a simulation: then it takes no locks and
+	// no leases, and keeps no Latency.
+	Alone bool
+}
+
+// guard is the mutex of a Core, which one that is alone does without.
+type guard struct {
+	mutex sync.Mutex
+	alone bool
+}
+
+// Lock locks the mutex.
+func (g *guard) Lock() {
+	if !g.alone {
+		g.mutex.Lock()
+	}
+}
+
+// Unlock unlocks it.
+func (g *guard) Unlock() {
+	if !g.alone {
+		g.mutex.Unlock()
+	}
 }
 
 // Core admits the operations of one subsystem. It is safe for concurrent use and
@@ -29,12 +53,14 @@ type Core struct {
 	set       atomic.Pointer[settings]
 	closed    atomic.Bool
 	ops       sync.Pool
+	spare     []*Op          // alone: instead of the pool
+	scratch   policy.Scratch // alone: instead of each Op's
 	counts    counters
-	latency   *metrics.Histogram
-	observer  Observer  // nil: nobody looks
-	letGo     func(*Op) // nil: signals
+	latency   *metrics.Histogram // nil: alone
+	observer  Observer           // nil: nobody looks
+	letGo     func(*Op)          // nil: signals
 
-	mu     sync.Mutex // guards what follows
+	mu     guard // guards what follows
 	keys   keyTable
 	gates  gates
 	queued int
@@ -49,7 +75,10 @@ func New(o Options) (*Core, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Core{subsystem: o.Subsystem, slot: o.Slot, random: o.Random, latency: metrics.NewHistogram()}
+	c := &Core{subsystem: o.Subsystem, slot: o.Slot, random: o.Random}
+	if c.mu.alone = o.Alone; !o.Alone {
+		c.latency = metrics.NewHistogram()
+	}
 	if c.slot == nil {
 		c.slot = &policy.Slot{}
 	}
@@ -60,9 +89,7 @@ func New(o Options) (*Core, error) {
 	c.keys.init(maxKeys)
 	c.gates.init()
 	c.budget.tokens = s.Retry.full()
-	c.ops.New = func() any {
-		return &Op{core: c, ready: make(chan struct{}, 1), progress: progress{upstream: -1}}
-	}
+	c.ops.New = func() any { return c.makeOp() }
 	return c, nil
 }
 

@@ -18,7 +18,7 @@ const (
 )
 
 // keyState is what is known about one key of the subsystem, as its callers name
-// it. All but window is guarded by the core's mutex.
+// it. It is guarded by the core's mutex.
 type keyState struct {
 	key              string
 	refs             int // operations that hold it

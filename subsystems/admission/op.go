@@ -138,9 +138,20 @@ type progress struct {
 // maxKept is how many ledger entries an Op keeps room for in the pool.
 const maxKept = 64
 
+func (c *Core) makeOp() *Op {
+	return &Op{core: c, ready: make(chan struct{}, 1), progress: progress{upstream: -1}}
+}
+
 // NewOp returns an Op with a priority of 5, a cost of 1 and a size of -1.
 func (c *Core) NewOp() *Op {
-	op := c.ops.Get().(*Op)
+	var op *Op
+	if last := len(c.spare) - 1; !c.mu.alone {
+		op = c.ops.Get().(*Op)
+	} else if last < 0 {
+		op = c.makeOp()
+	} else {
+		op, c.spare = c.spare[last], c.spare[:last]
+	}
 	op.Req.Subsystem, op.Req.Priority, op.Req.Cost, op.Req.Size = c.subsystem, policy.DefaultPriority, 1, -1
 	return op
 }
@@ -171,7 +182,11 @@ func (op *Op) Free() {
 	op.progress = progress{upstream: -1}
 	op.Req, op.Group, op.Replayable, op.Idempotent, op.Nested = policy.Request{}, nil, false, false, false
 	op.Decision.Reset()
-	c.ops.Put(op)
+	if c.mu.alone {
+		c.spare = append(c.spare, op)
+	} else {
+		c.ops.Put(op)
+	}
 }
 
 // Entries are the ledger of the attempt in hand: what policies and configured

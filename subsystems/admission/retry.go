@@ -120,8 +120,8 @@ func (c *Core) onResponse(op *Op, res *policy.Response) {
 	if g == nil {
 		return
 	}
-	defer g.Release()
-	g.Chain().OnResponse(&op.Req, res, &op.answer, &op.scratch)
+	defer c.release(g)
+	g.Chain().OnResponse(&op.Req, res, &op.answer, c.scratchOf(op))
 }
 
 // learn lets the configured limit of the upstream hold back as it was asked to.

@@ -35,12 +35,14 @@ func (c *Core) Settle(now int64, op *Op, res *policy.Response, dst []*Op) []*Op 
 	took := waitOf(now, op.sent)
 	how := outcomeOf(res)
 	c.settleUpstream(now, op, took, how)
-	c.latency.Observe(took)
-	if how != neutral || res.Status == statusTooMany {
-		op.key.window.Observe(now, took, how == failed)
+	if c.latency != nil {
+		c.latency.Observe(took)
 	}
 	s := c.set.Load()
 	c.mu.Lock()
+	if how != neutral || res.Status == statusTooMany {
+		op.key.window.Observe(now, took, how == failed)
+	}
 	op.key.inFlight--
 	op.key.stale = true
 	c.countEndLocked(how, res)
@@ -61,8 +63,8 @@ func (c *Core) onDone(op *Op, res *policy.Response) {
 	if !c.slot.Current().Chain().Hooks().Has(policy.HookDone) {
 		return
 	}
-	if g := c.slot.Lease(); g != nil {
-		defer g.Release()
+	if g := c.leased(); g != nil {
+		defer c.release(g)
 		g.Chain().OnDone(&op.Req, res)
 	}
 }

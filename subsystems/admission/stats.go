@@ -80,7 +80,8 @@ func (c *Core) Stats() Stats {
 	return s
 }
 
-// Latency is the histogram of attempts, from the start of the action to its end.
+// Latency is the histogram of attempts, from the start of the action to its end; nil
+// of a Core that is Alone.
 func (c *Core) Latency() *metrics.Histogram { return c.latency }
 
 // Fields describes what AppendValues appends, for the schema of a subsystem.

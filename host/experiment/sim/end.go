@@ -181,8 +181,8 @@ func (r *run) good(c *call, k *Key) {
 		k.Starved = max(k.Starved, time.Duration(r.now-k.since))
 		k.since = 0
 	}
-	record(r.o.Wait, int64(c.waited))
-	record(r.o.Latency, r.now-c.arrived)
+	r.wait.record(int64(c.waited))
+	r.latency.record(r.now - c.arrived)
 }
 
 // tryAgain plans the caller's next operation, if it makes one.
@@ -259,7 +259,7 @@ func (r *run) finish() {
 		r.o.Ups = append(r.o.Ups, m.Stats(r.now))
 		r.o.UpQuota = append(r.o.UpQuota, m.QuotaUsed(r.now))
 	}
-	r.o.MaxIn = r.window.most
+	r.o.MaxIn, r.o.Wait, r.o.Latency = r.window.most, r.wait.histogram(), r.latency.histogram()
 	for i := range r.o.Keys {
 		if k := &r.o.Keys[i]; k.since > 0 {
 			k.Starved = max(k.Starved, time.Duration(r.now-k.since))

@@ -80,16 +80,6 @@ func newSeries(d time.Duration, upstreams int) Series {
 	return s
 }
 
-// NewHistogram counts microseconds, up to an hour, with three digits.
-func NewHistogram() *hdrhistogram.Histogram {
-	return hdrhistogram.New(1, int64(time.Hour/time.Microsecond), 3)
-}
-
-func record(h *hdrhistogram.Histogram, d int64) {
-	us := min(max(d/int64(time.Microsecond), 0), h.HighestTrackableValue())
-	_ = h.RecordValue(us) // in range
-}
-
 // maxWindow is how many moments a window keeps, a power of two. Where more lie within its
 // length, those that are close together become one, so that memory stays flat.
 const maxWindow = 1 << 20

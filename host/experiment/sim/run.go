@@ -56,6 +56,8 @@ type run struct {
 	window  window
 
 	o        Outcome
+	wait     tally // Outcome.Wait
+	latency  tally
 	stepNow  int   // of the series
 	stepEnd  int64 // when it is over
 	inSystem int64
@@ -68,7 +70,7 @@ type run struct {
 // was counted until then.
 func Run(c Config) (*Outcome, error) {
 	r := &run{c: &c, now: c.Start, end: c.Start + int64(c.Duration), counted: c.Start + int64(c.Warmup), free: -1,
-		queued: map[*admission.Op]int32{}, byName: map[string]int32{}}
+		queued: map[*admission.Op]int32{}, byName: map[string]int32{}, wait: newTally(), latency: newTally()}
 	if c.MaxEvents == 0 {
 		c.MaxEvents = defaultMaxEvents
 	}
@@ -86,7 +88,7 @@ func Run(c Config) (*Outcome, error) {
 
 func (r *run) prepare() error {
 	c := r.c
-	r.o = Outcome{Wait: NewHistogram(), Latency: NewHistogram(), Series: newSeries(c.Duration, len(c.Upstreams)), Window: time.Second}
+	r.o = Outcome{Series: newSeries(c.Duration, len(c.Upstreams)), Window: time.Second}
 	for i := range c.Upstreams {
 		u := &c.Upstreams[i]
 		m, err := upstream.New(u.Config, c.Start)

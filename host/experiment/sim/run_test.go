@@ -74,7 +74,7 @@ func core(t testing.TB, p policy.Policy, change func(*admission.Config)) *admiss
 	if p != nil {
 		slot.Swap(policy.NewGeneration(1, policy.NewChain(policy.NewMember(p, policy.MemberConfig{}))))
 	}
-	c, err := admission.New(admission.Options{Subsystem: policy.SubsystemAPI, Slot: slot, Config: cfg, Random: func() float64 { return 0.5 }})
+	c, err := admission.New(admission.Options{Subsystem: policy.SubsystemAPI, Slot: slot, Config: cfg, Random: func() float64 { return 0.5 }, Alone: true})
 	if err != nil {
 		t.Fatal(err)
 	}
