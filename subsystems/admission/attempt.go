@@ -16,7 +16,7 @@ func (c *Core) decide(now int64, op *Op) Verdict {
 	s := c.set.Load()
 	c.prepare(now, op)
 	if op.deadlineLeft(now) == 0 {
-		return c.deny(now, op, Denial{Kind: KindDeadline, Reason: "the caller's deadline has passed"})
+		return c.denyLate(now, op)
 	}
 	c.ask(now, op)
 	if op.Decision.Action == policy.ActionDeny {
@@ -27,13 +27,17 @@ func (c *Core) decide(now int64, op *Op) Verdict {
 		closedFor := op.key.breaker.closedFor(now, &s.Breaker)
 		c.mu.Unlock()
 		if closedFor > 0 {
-			return c.deny(now, op, breakerDenial(closedFor))
+			return c.denyBroken(now, op, closedFor)
 		}
 	}
-	for level := s.first(); level < levels; level++ {
-		if !c.take(now, s, op, level) {
-			return c.denyLimit(now, s, op, level)
+	if s.rated {
+		for level := range levels {
+			if !c.take(now, s, op, level) {
+				return c.denyLimit(now, s, op, level)
+			}
 		}
+	} else if op.Group != nil && op.upstream < 0 {
+		c.balance(now, s, op)
 	}
 	return c.hold(now, s, op)
 }
@@ -195,9 +199,6 @@ func (c *Core) take(now int64, s *settings, op *Op, level int) bool {
 	if level == levelUpstream && op.Group != nil && op.upstream < 0 {
 		return c.balance(now, s, op)
 	}
-	if !s.rated {
-		return true
-	}
 	b := s.boundOf(op, level)
 	return c.takeBound(now, s, op, &b)
 }
@@ -243,6 +244,10 @@ func (c *Core) record(now int64, op *Op, b *bound, r limit.Result) bool {
 // full ones are passed over; where only full ones are left, the one that is free
 // first is waited for.
 func (c *Core) balance(now int64, s *settings, op *Op) bool {
+	if i, only := op.Group.Only(); only && !s.rated && !s.bounded && !op.explained() { // nobody to choose among
+		op.upstream = i
+		return true
+	}
 	best, bestWait := -1, limit.Never
 	for {
 		i, ok := c.pick(now, op)
@@ -250,12 +255,8 @@ func (c *Core) balance(now int64, s *settings, op *Op) bool {
 			break
 		}
 		op.upstream = i
-		var b bound
-		r := limit.Result{OK: true}
-		if s.rated || s.bounded {
-			b = s.boundOf(op, levelUpstream)
-			r = c.tryUpstream(now, op, &b)
-		}
+		b := s.boundOf(op, levelUpstream)
+		r := c.tryUpstream(now, op, &b)
 		if r.OK {
 			op.consider(op.Group.Upstream(i).Name, WhyChosen)
 			op.passedOver(now)
@@ -367,7 +368,7 @@ func (c *Core) denyLimit(now int64, s *settings, op *Op, level int) Verdict {
 func (c *Core) hold(now int64, s *settings, op *Op) Verdict {
 	d := &op.Decision
 	if op.Group != nil && op.upstream < 0 {
-		return c.deny(now, op, Denial{Kind: KindPolicy, Status: statusUnavailable, Reason: "no policy named an upstream and all have weight 0"})
+		return c.denyUnnamed(now, op)
 	}
 	wait, by := time.Duration(0), (*policy.Entry)(nil)
 	if d.Action == policy.ActionDelay {

@@ -208,15 +208,6 @@ func (s *settings) rate(name string, l *Limit, before limit.Limiter) (limit.Limi
 	return before, nil
 }
 
-// first is the widest level at which something is to be taken: without rates an upstream
-// is still to be chosen.
-func (s *settings) first() int {
-	if s.rated {
-		return levelGlobal
-	}
-	return levelUpstream
-}
-
 func (s *settings) maxAttempts() int { return max(s.MaxAttempts, 1) }
 
 // Rates lists the limiters of the configured rates in force by name, for a snapshot

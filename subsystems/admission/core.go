@@ -147,14 +147,19 @@ func (c *Core) Begin(now int64, op *Op) Verdict {
 	op.Req.Stats = op.key.stats(now)
 	c.mu.Unlock()
 	if c.closed.Load() {
-		op.Req.Attempt, op.Req.Now = 1, now
-		v := c.deny(now, op, Denial{Kind: KindClosed, Status: statusUnavailable, Reason: reasonClosed})
-		if c.observer != nil && !op.dry() {
-			c.observer.Decided(now, op, v)
-		}
-		return v
+		return c.denyClosed(now, op)
 	}
 	return c.attempt(now, op)
+}
+
+// denyClosed is the denial of an operation that begins after Close.
+func (c *Core) denyClosed(now int64, op *Op) Verdict {
+	op.Req.Attempt, op.Req.Now = 1, now
+	v := c.deny(now, op, Denial{Kind: KindClosed, Status: statusUnavailable, Reason: reasonClosed})
+	if c.observer != nil && !op.dry() {
+		c.observer.Decided(now, op, v)
+	}
+	return v
 }
 
 // Wake moves on an operation whose wait is over or that was let go. It may be
@@ -194,7 +199,7 @@ func (c *Core) wake(now int64, op *Op) Verdict {
 		return Verdict{Queued, until}
 	case stateRefused:
 		if closedFor > 0 {
-			return c.deny(now, op, breakerDenial(closedFor))
+			return c.denyBroken(now, op, closedFor)
 		}
 		return c.deny(now, op, Denial{Kind: KindQueue, Reason: "no slot came free in time"})
 	case stateDenied:
@@ -229,18 +234,12 @@ func (c *Core) waitFor(now, until int64, op *Op, s state) Verdict {
 func (c *Core) enter(now int64, op *Op) Verdict {
 	s := c.set.Load()
 	if op.dry() {
-		c.mu.Lock()
-		if g := c.blockingLocked(s, op); g != nil {
-			op.dryBehind = s.bound(g.level, g.key).name
-		}
-		c.mu.Unlock()
-		op.state = stateEnded
-		return Verdict{Kind: Go}
+		return c.enterDry(s, op)
 	}
 	c.mu.Lock()
 	if closedFor := op.key.breaker.closedFor(now, &s.Breaker); closedFor > 0 {
 		c.mu.Unlock()
-		return c.deny(now, op, breakerDenial(closedFor))
+		return c.denyBroken(now, op, closedFor)
 	}
 	g := c.blockingLocked(s, op)
 	if g == nil {
@@ -248,6 +247,22 @@ func (c *Core) enter(now int64, op *Op) Verdict {
 		c.mu.Unlock()
 		return Verdict{Kind: Go}
 	}
+	return c.queueLocked(now, s, op, g)
+}
+
+// enterDry notes what the slots of op would have it wait for.
+func (c *Core) enterDry(s *settings, op *Op) Verdict {
+	c.mu.Lock()
+	if g := c.blockingLocked(s, op); g != nil {
+		op.dryBehind = s.bound(g.level, g.key).name
+	}
+	c.mu.Unlock()
+	op.state = stateEnded
+	return Verdict{Kind: Go}
+}
+
+// queueLocked puts op in the queue of g, which is full, or denies it. It unlocks.
+func (c *Core) queueLocked(now int64, s *settings, op *Op, g *gate) Verdict {
 	left := op.patience(now, s.MaxWait, true)
 	if left <= 0 || c.queued >= s.QueueMax {
 		c.mu.Unlock()
@@ -305,10 +320,6 @@ func (c *Core) Cancel(now int64, op *Op, dst []*Op) []*Op {
 		c.ended(now, op, nil)
 	}
 	return dst
-}
-
-func breakerDenial(closedFor time.Duration) Denial {
-	return Denial{Kind: KindBreaker, Status: statusUnavailable, RetryAfter: closedFor, Reason: "the key keeps failing"}
 }
 
 func waitOf(now, since int64) time.Duration { return time.Duration(max(now-since, 0)) }

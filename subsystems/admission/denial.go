@@ -98,6 +98,21 @@ func (c *Core) deny(now int64, op *Op, d Denial) Verdict {
 	return Verdict{Kind: Denied}
 }
 
+// denyBroken is the denial of a key's breaker, which stays closed for so long.
+func (c *Core) denyBroken(now int64, op *Op, closedFor time.Duration) Verdict {
+	return c.deny(now, op, Denial{Kind: KindBreaker, Status: statusUnavailable, RetryAfter: closedFor, Reason: "the key keeps failing"})
+}
+
+// denyLate is the denial of an attempt that comes after the deadline.
+func (c *Core) denyLate(now int64, op *Op) Verdict {
+	return c.deny(now, op, Denial{Kind: KindDeadline, Reason: "the caller's deadline has passed"})
+}
+
+// denyUnnamed is the denial of an operation that has no upstream to go to.
+func (c *Core) denyUnnamed(now int64, op *Op) Verdict {
+	return c.deny(now, op, Denial{Kind: KindPolicy, Status: statusUnavailable, Reason: "no policy named an upstream and all have weight 0"})
+}
+
 // denyPolicy is the denial of a policy. Where it names no limiter, the newest take
 // that was refused to it explains it.
 func (c *Core) denyPolicy(now int64, op *Op) Verdict {

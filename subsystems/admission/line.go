@@ -50,6 +50,13 @@ func (op *Op) lines() (waits, lost *policy.Entry) {
 
 // stand lets op wait for its places in line, or enter where it has none left.
 func (c *Core) stand(now int64, op *Op) Verdict {
+	if op.inLine == 0 {
+		return c.enter(now, op)
+	}
+	return c.standInLine(now, op)
+}
+
+func (c *Core) standInLine(now int64, op *Op) Verdict {
 	if op.dry() {
 		for i := range op.entries {
 			if e := &op.entries[i]; e.InLine > 0 && op.dryBehind == "" {

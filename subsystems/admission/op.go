@@ -212,7 +212,7 @@ func (op *Op) Add(e policy.Entry) {
 	if e.InLine > 0 {
 		op.inLine++
 	}
-	op.entries.Add(e)
+	op.entries = append(op.entries, e)
 }
 
 // Settle corrects the newest entry of limiter and key to the true cost. It is

@@ -87,7 +87,7 @@ func New(c Config) (Process, error) {
 	case "constant":
 		return &regular{rate: c.Rate, size: nil}, nil
 	case "poisson":
-		return &thinned{most: c.Rate, rate: func(int64) float64 { return c.Rate }}, nil
+		return &thinned{most: c.Rate}, nil
 	case "batch":
 		return &regular{rate: c.Rate, size: &c.Size, random: true}, nil
 	case "ramping":
@@ -152,8 +152,8 @@ func (p *regular) Next(rng *rand.Rand) (int64, int, bool) {
 // highest rate (Lewis and Shedler, 1979).
 type thinned struct {
 	most float64
-	rate func(at int64) float64
-	end  int64 // 0 never
+	rate func(at int64) float64 // nil: most
+	end  int64                  // 0 never
 	at   float64
 }
 
@@ -166,7 +166,8 @@ func (p *thinned) Next(rng *rand.Rand) (int64, int, bool) {
 		if p.at >= math.MaxInt64 || p.end > 0 && p.at > float64(p.end) {
 			return 0, 0, false
 		}
-		if at := int64(p.at); rng.Float64()*p.most < p.rate(at) {
+		at, u := int64(p.at), rng.Float64()
+		if p.rate == nil || u*p.most < p.rate(at) {
 			return at, 1, true
 		}
 	}

@@ -126,13 +126,16 @@ func Zipf(n int, s float64) (Dist, error) {
 	return Choice(values, weights)
 }
 
+// Same is the value of every draw, if there is only one.
+func (d *Dist) Same() (v float64, ok bool) { return d.a, d.kind == constant }
+
 // At is the value below which a share u of all draws lie; u is in [0, 1).
 func (d *Dist) At(u float64) float64 {
 	switch d.kind {
 	case uniform:
 		return d.a + u*d.b
 	case exponential:
-		return -math.Log1p(-u) * d.a
+		return -math.Log(1-u) * d.a // u has 53 bits, so 1-u is exact
 	case lognormal:
 		return math.Exp(d.a + d.b*math.Sqrt2*math.Erfinv(2*max(u, 1e-12)-1))
 	case pareto:

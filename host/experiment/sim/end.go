@@ -162,9 +162,11 @@ func (r *run) ended(i int32, how ending, after time.Duration) {
 		r.sojourns += float64(r.now - from)
 	}
 	if how == endGood {
-		s := &r.o.Series
-		r.at(s.Good, 1)
-		r.at(s.Wait, c.waited.Seconds())
+		s, k := &r.o.Series, r.step()
+		s.Good[k]++
+		if c.waited > 0 {
+			s.Wait[k] += c.waited.Seconds()
+		}
 	}
 	if c.user >= 0 {
 		r.thinks(c.source, c.user)
@@ -233,7 +235,9 @@ func (r *run) count(by int64) {
 	r.inSystem += by
 	s := r.o.Series.InSystem
 	k := r.step()
-	s[k] = max(s[k], float64(r.inSystem))
+	if n := float64(r.inSystem); n > s[k] { // neither is NaN, which max looks for
+		s[k] = n
+	}
 }
 
 // finish closes the books at the end of the run, or where it was stopped.

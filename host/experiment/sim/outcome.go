@@ -102,24 +102,29 @@ type moment struct {
 }
 
 func (w *window) add(now int64) {
-	for w.n > 0 && now-w.at[w.head].at >= w.length {
-		w.sum -= w.at[w.head].n
-		w.head = (w.head + 1) & (len(w.at) - 1)
-		w.n--
+	at, head, n, mask := w.at, w.head, w.n, len(w.at)-1
+	for n > 0 && now-at[head&mask].at >= w.length {
+		w.sum -= at[head&mask].n
+		head = (head + 1) & mask
+		n--
 	}
+	w.head, w.n = head, n
 	w.sum++
-	w.most = max(w.most, w.sum)
-	if w.n > 0 {
-		if last := &w.at[(w.head+w.n-1)&(len(w.at)-1)]; now-last.at <= w.grain {
+	if w.sum > w.most {
+		w.most = w.sum
+	}
+	if n > 0 {
+		if last := &at[(head+n-1)&mask]; now-last.at <= w.grain {
 			last.n++
 			return
 		}
 	}
-	if w.n == len(w.at) {
+	if n == len(at) {
 		w.grow()
+		at, head, n, mask = w.at, w.head, w.n, len(w.at)-1
 	}
-	w.at[(w.head+w.n)&(len(w.at)-1)] = moment{now, 1}
-	w.n++
+	at[(head+n)&mask] = moment{now, 1}
+	w.n = n + 1
 }
 
 // grow makes room: a larger ring, or moments that stand for more.

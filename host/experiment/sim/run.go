@@ -131,11 +131,7 @@ func (r *run) loop() error {
 		if r.o.Events%tellEvery == 0 && r.c.Reached != nil {
 			r.c.Reached.Store(r.now - r.c.Start)
 		}
-		src := r.nextSource()
-		at := int64(-1)
-		if src >= 0 {
-			at = r.sources[src].at
-		}
+		src, at := r.nextSource()
 		if len(r.heap.events) > 0 && (src < 0 || r.heap.events[0].at <= at) {
 			if r.heap.events[0].at >= r.end {
 				return nil
@@ -312,9 +308,7 @@ func (r *run) send(i int32) {
 	if ok {
 		r.push(event{at: at, kind: answer, call: i})
 	} else {
-		q := r.o.Series.Queue[c.up]
-		k := r.step()
-		q[k] = max(q[k], float64(r.models[c.up].Stats(r.now).Queued))
+		r.queues(c.up)
 	}
 	until := c.until
 	if t := int64(r.c.Retry.Timeout); t > 0 && (until == 0 || r.now+t < until) {
@@ -323,4 +317,10 @@ func (r *run) send(i int32) {
 	if until > 0 && (!ok || at > until) {
 		r.push(event{at: until, kind: leave, call: i, epoch: c.epoch})
 	}
+}
+
+// queues notes how many jobs wait at an upstream.
+func (r *run) queues(up int32) {
+	q, k := r.o.Series.Queue[up], r.step()
+	q[k] = max(q[k], float64(r.models[up].Stats(r.now).Queued))
 }

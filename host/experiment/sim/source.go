@@ -20,6 +20,7 @@ type source struct {
 	done  bool
 	count uint64
 	keys  []int32 // of KeyNames, in the run
+	cost  int64   // of every request, 0: each is drawn
 	users []user
 	url   string // of its requests
 }
@@ -48,6 +49,9 @@ func (r *run) addSource(i int32) error {
 			return err
 		}
 		s.keys = append(s.keys, k)
+	}
+	if v, same := sc.Cost.Same(); same {
+		s.cost = costOf(v)
 	}
 	s.done = sc.Users > 0
 	for u := range sc.Users {
@@ -99,15 +103,15 @@ func (r *run) advance(i int32) {
 	s.done = sc.Until > 0 && s.at >= r.c.Start+int64(sc.Until)
 }
 
-// nextSource is the source whose arrivals come first, -1 for none.
-func (r *run) nextSource() int32 {
-	first := int32(-1)
+// nextSource is the source whose arrivals come first, and when; -1 for none.
+func (r *run) nextSource() (src int32, at int64) {
+	first, at := int32(-1), int64(0)
 	for i := range r.sources {
-		if s := &r.sources[i]; !s.done && (first < 0 || s.at < r.sources[first].at) {
-			first = int32(i)
+		if s := &r.sources[i]; !s.done && (first < 0 || s.at < at) {
+			first, at = int32(i), s.at
 		}
 	}
-	return first
+	return first, at
 }
 
 // offer takes what a source offers now.
@@ -140,10 +144,19 @@ func (r *run) offer(src int32) error {
 // draw makes up a request.
 func (r *run) draw(rng *rand.Rand, src int32, c *call) {
 	s, sc := &r.sources[src], &r.c.Scenarios[src]
-	c.key = s.keys[min(int(sc.Keys.At(rng.Float64())), len(s.keys)-1)]
-	c.cost = max(1, int64(min(sc.Cost.At(rng.Float64())+0.5, policy.MaxCost)))
+	// Drawn in any case, so that what is drawn after them does not depend on them.
+	key, cost := rng.Float64(), rng.Float64()
+	if c.key = s.keys[0]; len(s.keys) > 1 {
+		c.key = s.keys[min(int(sc.Keys.At(key)), len(s.keys)-1)]
+	}
+	if c.cost = s.cost; c.cost == 0 {
+		c.cost = costOf(sc.Cost.At(cost))
+	}
 	c.service, c.tenant = rng.Float64(), sc.Tenant
 }
+
+// costOf rounds a drawn cost.
+func costOf(v float64) int64 { return max(1, int64(min(v+0.5, policy.MaxCost))) }
 
 // fromRow takes a recorded request.
 func (r *run) fromRow(s *source, c *call) (err error) {
