@@ -1,13 +1,25 @@
 #!/usr/bin/env bash
-# results.sh [N]: measures what OPTIMIZATION_RESULTS.md tells and prints it to paste there: the
-# state of the machine, the naive forms beside gaia's, the whole, the gate and the profile.
+# results.sh [N [PART...]]: measures what OPTIMIZATION_RESULTS.md tells and prints it to paste
+# there: the state of the machine, and the parts naive (the naive forms beside gaia's), whole, gate
+# and profile, or those that are named. What a part said stays in out/results.
+#
+# All of it takes 6 minutes with N=1 and 15 with N=5 on two cores that are busy with other work too: a
+# row of the gate then takes all of the time that it may. A part that fails, such as a gate of which a
+# row is SHORT, is said so, and the others are measured.
 set -euo pipefail
 n=${1:-10} go=${GO:-go}
+shift || true
+[ $# -gt 0 ] || set -- naive whole gate profile
+mkdir -p out/results
+naive() { ./naive.sh "$n"; }
+whole() { (cd .. && GAIA_COMPARE=$n $go test -count=1 -timeout 60m -run '^TestNaiveWiringAgainstGaia$' -v ./host) | sed -n 's/^ *whole:/whole:/p; /^--- \|^FAIL\|^panic/p'; }
+gate() { $go run ./gate -repeat $((4 * n + 1)) -limit $((1200 * n))ms -v; } # with N=10 as by itself
+profile() { (cd .. && make --no-print-directory profile >bench/out/profile.log 2>&1) || tail -5 out/profile.log; head -60 out/profile/summary.txt; }
 echo "## Measured $(date -u +%F), $(nproc) cores, load $(cut -d' ' -f1-3 /proc/loadavg), $($go env GOVERSION), commit $(git rev-parse --short HEAD)"
-block() { printf '\n### %s\n\n```\n' "$1"; shift; "$@" || echo "(ended with $?)"; printf '```\n'; }
-block "make bench-naive REPEAT=$n" ./naive.sh "$n"
-whole() { (cd .. && GAIA_COMPARE=$n $go test -count=1 -timeout 60m -run '^TestNaiveWiringAgainstGaia$' -v ./host 2>&1 | grep '^ *whole:' | sed 's/^ *//'); }
-block "make bench-whole REPEAT=$n" whole
-block "make bench-gate" $go run ./gate
-profile() { (cd .. && make --no-print-directory profile >bench/out/profile.log 2>&1 || tail -5 bench/out/profile.log); head -60 out/profile/summary.txt; }
-block "make profile" profile
+for part; do
+  declare -F "$part" >/dev/null || { echo "results.sh: no part $part" >&2; exit 2; }
+  printf '\n### %s, N=%s\n\n```\n' "$part" "$n"
+  from=$SECONDS ended=0
+  "$part" 2>&1 | tee "out/results/$part.txt" || ended=$?
+  printf '```\n\nIt took %s s and ended with %s; load now %s.\n' $((SECONDS - from)) "$ended" "$(cut -d' ' -f1-3 /proc/loadavg)"
+done

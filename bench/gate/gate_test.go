@@ -129,6 +129,7 @@ func TestArguments(t *testing.T) {
 		{"-run nothing-is-called-this", exitUsage},
 		{"-repeat 0", exitUsage},
 		{"-repeat many", exitUsage},
+		{"-limit 0s", exitUsage},
 		{"extra", exitUsage},
 	} {
 		var stdout, stderr bytes.Buffer

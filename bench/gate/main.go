@@ -2,7 +2,7 @@
 // a Go programmer would otherwise use, both in the same run, and says whether the ratio
 // keeps its target.
 //
-//	cd bench && go run ./gate [-run REGEXP] [-repeat N] [-v]
+//	cd bench && go run ./gate [-run REGEXP] [-repeat N] [-limit D] [-v]
 //
 // Standard output has one line a row, whose last word is ok or SHORT. The exit code is 0,
 // 1 where a row is SHORT or could not be measured, 2 for wrong usage.
@@ -47,6 +47,7 @@ func gate(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	pattern := flags.String("run", "", "measure only the rows whose name matches this regular expression")
 	repeat := flags.Int("repeat", fullEffort.Repeat, "interleaved repeats of each row")
+	limit := flags.Duration("limit", fullEffort.Limit, "after so long the repeats of a row do that were made until then")
 	verbose := flags.Bool("v", false, "tell costs, spread and repeats of each row on standard error")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -55,12 +56,12 @@ func gate(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	wanted, err := regexp.Compile(*pattern)
-	if err != nil || *repeat < 1 || flags.NArg() > 0 {
-		fmt.Fprintln(stderr, "gate: want [-run REGEXP] [-repeat N] [-v], N at least 1")
+	if err != nil || *repeat < 1 || *limit <= 0 || flags.NArg() > 0 {
+		fmt.Fprintln(stderr, "gate: want [-run REGEXP] [-repeat N] [-limit D] [-v], N at least 1, D as 12s")
 		return exitUsage
 	}
 	e := fullEffort
-	e.Repeat = *repeat
+	e.Repeat, e.Limit = *repeat, *limit
 	var chosen []row
 	for _, r := range rows() {
 		if wanted.MatchString(r.name) {
