@@ -65,7 +65,14 @@ func wordsScope(log *slog.Logger, sources ...metrics.Source) (*natives.Host, *na
 		Getenv: func(name string) (string, bool) { return "eu", name == "REGION" || name == "SECRET" }})
 }
 
-func TestWords(t *testing.T) {
+// wordStep is one call of a hook, and what it answers.
+type wordStep struct {
+	path, arg string
+	want      policy.Decision
+}
+
+// wordSteps go through every word in turn: each finds what those before it left.
+func wordSteps() []wordStep {
 	allow := func(cost int64) policy.Decision {
 		return policy.Decision{Action: policy.ActionAllow, Cost: cost, HasCost: true}
 	}
@@ -75,10 +82,7 @@ func TestWords(t *testing.T) {
 		return d
 	}
 	missing := func(code int64) policy.Decision { return allow(1000 - code) }
-	steps := []struct {
-		path, arg string
-		want      policy.Decision
-	}{
+	return []wordStep{
 		{"/peek", "", allow(302)},
 		{"/take", "", allow(1)},
 		{"/peek", "", allow(301)},
@@ -131,10 +135,13 @@ func TestWords(t *testing.T) {
 		{"/all", "b", policy.Decision{Action: policy.ActionRoute, Upstream: "b", Key: "other-key", Timeout: 2500 * time.Millisecond,
 			Priority: 8, HasPriority: true, Cost: 12, HasCost: true, Reason: "because", Headers: []policy.Header{{Name: "x-a", Value: "1"}, {Name: "x-b"}}}},
 	}
+}
+
+func TestWords(t *testing.T) {
 	var logged bytes.Buffer
 	h, scope := wordsScope(slog.New(slog.NewTextHandler(&logged, nil)))
 	p := open(t, "words.wasm", Config{Scope: scope})
-	for _, s := range steps {
+	for _, s := range wordSteps() {
 		d, err := ask(t, p, s.path, s.arg)
 		if err != nil {
 			t.Errorf("%s: %v", s.path, err)

@@ -20,9 +20,4 @@
 // ${env:NAME} and ${file:PATH} are read in url, in the values of headers and in
 // the values of params, and nowhere else; $${ stands for a plain ${. They are
 // resolved last, so that a value which was overridden is never looked up.
-//
-// # Not in this version
-//
-// The sections files, process, network and targets do not exist yet;
-// they are refused by name. limits.files and its siblings are accepted.
 package config

@@ -8,7 +8,10 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 func TestQuantile(t *testing.T) {
@@ -82,15 +85,17 @@ func TestInterleaveDropsDisturbedTurns(t *testing.T) {
 }
 
 func TestInterleaveFallsBackOnAllTurns(t *testing.T) {
-	noisy := func() (float64, bool, error) { time.Sleep(time.Millisecond); return 3, false, nil }
-	quiet := func() (float64, bool, error) { return 2, true, nil }
-	res, err := Interleave(Plan{Turns: 1000, Limit: 20 * time.Millisecond}, Ratio, noisy, quiet)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if res.Score != 1.5 || res.Quiet != 0 || res.Turns == 0 || !res.Disturbed {
-		t.Errorf("result %+v", res)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		noisy := func() (float64, bool, error) { time.Sleep(time.Millisecond); return 3, false, nil }
+		quiet := func() (float64, bool, error) { return 2, true, nil }
+		res, err := Interleave(Plan{Turns: 1000, Limit: 20 * time.Millisecond}, Ratio, noisy, quiet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res.Score != 1.5 || res.Quiet != 0 || res.Turns == 0 || !res.Disturbed {
+			t.Errorf("result %+v", res)
+		}
+	})
 }
 
 func TestInterleaveScoresMoreThanTwo(t *testing.T) {
@@ -175,11 +180,13 @@ func TestTogetherNoticesALoneWorker(t *testing.T) {
 		{[2]time.Duration{40 * time.Millisecond, 40 * time.Millisecond}, true},
 		{[2]time.Duration{time.Millisecond, 40 * time.Millisecond}, false},
 	} {
-		var next atomic.Int64
-		took, overlapped, err := together(func(int) error { time.Sleep(c.sleeps[next.Add(1)-1]); return nil }, 2, 1)
-		if err != nil || overlapped != c.want || took < 40*time.Millisecond {
-			t.Errorf("%v: overlapped %v in %v, %v", c.sleeps, overlapped, took, err)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			var next atomic.Int64
+			took, overlapped, err := together(func(int) error { time.Sleep(c.sleeps[next.Add(1)-1]); return nil }, 2, 1)
+			if err != nil || overlapped != c.want || took != 40*time.Millisecond {
+				t.Errorf("%v: overlapped %v in %v, %v", c.sleeps, overlapped, took, err)
+			}
+		})
 	}
 }
 
@@ -258,19 +265,13 @@ func TestCPUOfAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = child.Process.Kill(); _ = child.Wait() }()
-	for deadline := time.Now().Add(5 * time.Second); ; {
+	testkit.Until(t, "a busy process has used 5 ms", func() bool {
 		used, err := CPUOf(child.Process.Pid)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if used > 5*time.Millisecond {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("a busy process used %v in 5s", used)
-		}
-		time.Sleep(time.Millisecond)
-	}
+		return used > 5*time.Millisecond
+	})
 }
 
 func TestCPUOfNobody(t *testing.T) {
