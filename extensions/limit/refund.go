@@ -27,7 +27,7 @@ type refundStripe struct {
 	keys map[string]*trail
 }
 
-func (f *refunds) stripe(h hashes) *refundStripe { return &f.stripes[h.home%refundStripes] }
+func (f *refunds) stripe(h uint64) *refundStripe { return &f.stripes[h%refundStripes] }
 
 // beginLocked returns the key's trail, a new one if there is none; nil without a
 // place. Called with the stripe's lock.
@@ -79,7 +79,7 @@ func boolInt(b bool) int64 {
 }
 
 // forget drops the key's trail: its level has changed otherwise than by takes.
-func (f *refunds) forget(h hashes, key string) {
+func (f *refunds) forget(h uint64, key string) {
 	if f.n.Load() == 0 {
 		return
 	}
@@ -90,7 +90,7 @@ func (f *refunds) forget(h hashes, key string) {
 }
 
 // stale lets the key's trail begin anew: its level is to change otherwise than by takes.
-func (f *refunds) stale(h hashes, key string) {
+func (f *refunds) stale(h uint64, key string) {
 	if f.n.Load() == 0 {
 		return
 	}

@@ -9,10 +9,11 @@ import (
 )
 
 const (
-	tableBits   = 6
-	tableShards = 1 << tableBits
-	// tableLeast is how many entries the first slab of a shard has.
-	tableLeast = 8
+	// tableShards is how many parts move on their own: the low bits of a hash
+	// choose one, the high bits the place in it.
+	tableShards = 64
+	// tableLeast is how many groups the first slab of a shard has.
+	tableLeast = 2
 	// sweepRate is how many entries an insertion near the cap pays for looking
 	// at. One pass over all keys takes 1/16 as many insertions, and begins 1/8
 	// below the cap.
@@ -24,13 +25,11 @@ const (
 // table is a bounded map from keys to buckets: flat arrays of (hash, TAT), read
 // without a lock.
 //
-// A key is known by two independent hashes of 64 bits: where it is looked for
-// follows from one, the other stands in its entry. Its bytes are kept beside, to
-// be listed, and not compared: to fetch them would cost as much as all the rest.
-// Two of a million keys share a count with a chance below 1e-12 (each pair has one
-// of 2^-63, times that of meeting in one run of entries), for one run of the
-// process: both hashes have seeds of their own in each, so that nobody can
-// choose keys that collide.
+// A key is known by a hash of 64 bits. Its bytes are kept beside, to be listed,
+// and not compared: to fetch them would cost as much as all the rest. Two of a
+// million keys share a count with a chance of 3e-8 (each pair has one of 2^-64),
+// for one run of the process: the hash has a seed of its own in each, so that
+// nobody can choose keys that collide.
 //
 // An entry belongs to one key for as long as its slab lives, so whoever holds a
 // *Bucket may use it whatever happens meanwhile: at worst it is gone, and its
@@ -39,8 +38,7 @@ const (
 // loses anything and no times of use are kept.
 type table struct {
 	shards [tableShards]tableShard
-	home   maphash.Seed // of the hash that says where
-	seed   maphash.Seed // of the one in the entry
+	seed   maphash.Seed
 	n      atomic.Int64 // keys held
 	max    atomic.Int64
 
@@ -57,57 +55,87 @@ type tableShard struct {
 	used int        // entries of the slab that have a key; guarded by mu
 }
 
-// slab is an open-addressing table with linear probing. A quarter of it at
-// least is free, so that every search ends.
+// slab is an open-addressing table of groups: who finds no place in one goes on
+// to the next. An eighth of it at least is free, so that every search ends.
 type slab struct {
-	entries []entry  // a power of two of them
-	names   []string // the keys of the entries; guarded by the shard's mu
+	groups []group
+	names  []string // the keys of the entries; guarded by the shard's mu
 }
 
-// entry is 16 bytes, so that four share a cache line.
+// group is a cache line of entries, filled from the first on.
+type group [4]entry
+
 type entry struct {
-	tag atomic.Uint64 // the second hash, never 0; 0: free. Written once
+	hash atomic.Uint64 // of the key, never 0; 0: free. Written once
 	Bucket
 }
 
-// hashes are both hashes of a key.
-type hashes struct{ home, tag uint64 }
+// at is entry i of the slab, whose key is names[i].
+func (s *slab) at(i int) *entry { return &s.groups[i/len(group{})][i%len(group{})] }
 
-func (t *table) hash(key string) hashes {
-	return hashes{maphash.String(t.home, key), maphash.String(t.seed, key) | 1}
+func (t *table) hash(key string) uint64 { return max(maphash.String(t.seed, key), 1) }
+
+func (t *table) shard(h uint64) *tableShard { return &t.shards[h%tableShards] }
+
+// home is the group in which a key is looked for first: the hash as a fraction
+// of their number, which so need be no power of two.
+func (s *slab) home(h uint64) int {
+	i, _ := bits.Mul64(h, uint64(len(s.groups)))
+	return int(i)
 }
 
-func (t *table) shard(h hashes) *tableShard { return &t.shards[h.home>>(64-tableBits)] }
-
 // find returns the entry of a key, or nil.
-func (s *slab) find(h hashes) *entry {
-	es := s.entries
-	for i := int(h.home); ; i++ {
-		e := &es[i&(len(es)-1)]
-		switch e.tag.Load() {
-		case h.tag:
-			return e
-		case 0:
+func (s *slab) find(h uint64) *entry {
+	for g := s.home(h); ; g++ {
+		if g >= len(s.groups) {
+			g = 0
+		}
+		if i, full := s.groups[g].find(h); i >= 0 {
+			return &s.groups[g][i&3]
+		} else if !full {
 			return nil
 		}
 	}
 }
 
+// find returns where in the group the hash is, below 0 for nowhere, and whether
+// the group is full. It compares all four, without a branch that depends on which
+// is the one: to guess that wrong costs more than the other three.
+func (g *group) find(h uint64) (at int, full bool) {
+	a, b, c, d := g[0].hash.Load(), g[1].hash.Load(), g[2].hash.Load(), g[3].hash.Load()
+	at = -1
+	if a == h {
+		at = 0
+	}
+	if b == h {
+		at = 1
+	}
+	if c == h {
+		at = 2
+	}
+	if d == h {
+		at = 3
+	}
+	return at, d != 0
+}
+
 // put writes an entry for a key that has none. Called with the shard's lock.
-func (s *slab) put(h hashes, key string, word int64) *Bucket {
-	for i := int(h.home); ; i++ {
-		i &= len(s.entries) - 1
-		if e := &s.entries[i]; e.tag.Load() == 0 {
+func (s *slab) put(h uint64, key string, word int64) *Bucket {
+	for i := len(group{}) * s.home(h); ; i++ {
+		if i == len(s.names) {
+			i = 0
+		}
+		if e := s.at(i); e.hash.Load() == 0 {
 			s.names[i] = key
 			e.word.Store(word)
-			e.tag.Store(h.tag)
+			e.hash.Store(h)
 			return &e.Bucket
 		}
 	}
 }
 
 func (t *table) init(maxKeys int) {
-	t.home, t.seed = maphash.MakeSeed(), maphash.MakeSeed()
+	t.seed = maphash.MakeSeed()
 	t.max.Store(int64(maxKeys))
 }
 
@@ -180,7 +208,7 @@ func (t *table) insert(now int64, key string, fresh func() int64) *Bucket {
 		e.word.Store(word) // it was this key's before
 		return &e.Bucket
 	}
-	if b == nil || s.used >= len(b.entries)/4*3 {
+	if b == nil || s.used >= len(b.names)*7/8 {
 		b = t.move(now, s)
 	}
 	s.used++
@@ -204,33 +232,33 @@ func (t *table) claim() bool {
 	}
 }
 
-// move gives a shard a new slab with what still counts, at most half full.
-// Called with the shard's lock: those who meet a moved entry wait for it.
+// move gives a shard a new slab with what still counts, less than two thirds
+// full. Called with the shard's lock: those who meet a moved entry wait for it.
 func (t *table) move(now int64, s *tableShard) *slab {
 	old := s.slab.Load()
 	if old == nil {
 		old = &slab{}
 	}
 	left, crowded := 0, t.crowded()
-	for i := range old.entries {
-		switch e := &old.entries[i]; {
-		case e.tag.Load() == 0 || e.dead():
+	for i := range old.names {
+		switch e := old.at(i); {
+		case e.hash.Load() == 0 || e.dead():
 		case crowded && e.retire(now): // and stays so
 			t.n.Add(-1)
 		default:
 			left++
 		}
 	}
-	size := max(tableLeast, 1<<bits.Len(uint(2*left)))
-	next := &slab{make([]entry, size), make([]string, size)}
+	size := tableLeast + left*2/5
+	next := &slab{make([]group, size), make([]string, size*len(group{}))}
 	s.used = 0
-	for i := range old.entries {
-		e := &old.entries[i]
-		if e.tag.Load() == 0 {
+	for i := range old.names {
+		e := old.at(i)
+		if e.hash.Load() == 0 {
 			continue
 		}
 		if word := e.word.Swap(gone); word != gone {
-			next.put(t.hash(old.names[i]), old.names[i], word)
+			next.put(e.hash.Load(), old.names[i], word)
 			s.used++
 		}
 	}
@@ -266,8 +294,8 @@ func (t *table) evict(now int64, s *tableShard) bool {
 	}
 	t.credit -= int64(s.used)
 	if b := s.slab.Load(); b != nil {
-		for i := range b.entries {
-			if e := &b.entries[i]; e.tag.Load() != 0 && e.retire(now) {
+		for i := range b.names {
+			if e := b.at(i); e.hash.Load() != 0 && e.retire(now) {
 				t.n.Add(-1)
 			}
 		}
@@ -305,8 +333,8 @@ func (t *table) markAll() {
 		s := &t.shards[i]
 		s.mu.Lock()
 		if b := s.slab.Load(); b != nil {
-			for i := range b.entries {
-				if e := &b.entries[i]; e.tag.Load() != 0 {
+			for i := range b.names {
+				if e := b.at(i); e.hash.Load() != 0 {
 					e.Bucket.mark()
 				}
 			}
@@ -329,8 +357,8 @@ func (t *table) all(fn func(key string, word int64) bool) {
 		levels = levels[:0]
 		s.mu.Lock()
 		if b := s.slab.Load(); b != nil {
-			for i := range b.entries {
-				if e := &b.entries[i]; e.tag.Load() != 0 {
+			for i := range b.names {
+				if e := b.at(i); e.hash.Load() != 0 {
 					if w := e.word.Load(); w != gone {
 						levels = append(levels, level{b.names[i], w})
 					}
