@@ -12,6 +12,7 @@ import (
 
 	"github.com/gaia-host/gaia/extensions/limit"
 	"github.com/gaia-host/gaia/host/config"
+	"github.com/gaia-host/gaia/host/control"
 )
 
 const sharedPolicy = `
@@ -19,14 +20,18 @@ import { limiter } from "gaia";
 const pace = limiter.tokenBucket("pace", { rate: 1000, burst: 1000 });
 export function onRequest(req) { return pace.admit("all"); }`
 
-// sharedStore is a store that notes what it granted.
+// sharedStore is a store that notes what it granted, and answers as long as it is open.
 type sharedStore struct {
 	limit.Granter
-	granted atomic.Int64
-	down    atomic.Bool
+	asked, granted atomic.Int64
+	down           atomic.Bool
+	open           chan struct{} // nil: always
 }
 
 func (c *sharedStore) Grant(ctx context.Context, name, key string, want int64) (int64, int64, error) {
+	if c.asked.Add(1); c.open != nil {
+		<-c.open
+	}
 	if c.down.Load() {
 		return 0, 0, errors.New("no store")
 	}
@@ -85,6 +90,41 @@ func TestTwoHostsShareALimit(t *testing.T) {
 	wg.Wait()
 	if n := served.Load(); n > quota || n < quota/2 || store.granted.Load() > quota {
 		t.Errorf("%d of %d served, %d granted; the limit is %d", n, asked.Load(), store.granted.Load(), quota)
+	}
+}
+
+// The callers of a key that is new wait for the store's answer, which is asked for all of
+// them at once; none is refused.
+func TestANewKeyWaitsForItsLease(t *testing.T) {
+	const callers = 40
+	whole, err := limit.New(limit.TokenBucket, limit.Params{Rate: 1000, Burst: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := &sharedStore{open: make(chan struct{}),
+		Granter: limit.NewLocal(map[string]limit.Limiter{"p/pace": whole}, time.Hour, func() int64 { return time.Now().UnixNano() })}
+	th := sharing(t, store, callers)
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			if code, _, body, err := th.try("/api/"); code != 200 {
+				t.Error(code, body, err)
+			}
+		})
+	}
+	th.waitFor("all to wait", func() bool {
+		for _, k := range limiterIn(t, th.limits(control.LimitsQuery{}), "p/pace", "tokenBucket").Keys {
+			if k.Key == "all" && k.Waiting == callers {
+				return true
+			}
+		}
+		return false
+	})
+	asked := store.asked.Load()
+	close(store.open)
+	wg.Wait()
+	if asked != 1 {
+		t.Errorf("%d questions were under way at once", asked)
 	}
 }
 

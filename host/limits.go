@@ -73,7 +73,10 @@ func (l *inForce) each(now int64, fn func(key string, level func() control.Limit
 				r := l.lim.Peek(now, key, 0) // what is left now, not after one more
 				k := control.LimitKey{Limit: r.Limit, Remaining: r.Remaining, ResetMS: milliseconds(r.Reset), PausedMS: milliseconds(paused)}
 				if line, ok := l.lim.(limit.Line); ok {
-					k.InFlight, k.Waiting = max(r.Limit-r.Remaining, 0), int64(line.Waiting(key))
+					k.Waiting = int64(line.Waiting(key))
+				}
+				if l.lim.Kind() == limit.Concurrency {
+					k.InFlight = max(r.Limit-r.Remaining, 0)
 				}
 				return k
 			})

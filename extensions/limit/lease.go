@@ -34,8 +34,11 @@ type Leased struct {
 type lease struct {
 	left, until int64
 	spent       int64 // since the last refill: the demand
+	short       int64 // the most that did not find enough since then
 	retryAt     int64 // nothing to be had before
 	asking      bool
+	wanted      int64    // by those who wait
+	waiting     []*Place // in order of arrival
 }
 
 // maxLeased bounds the keys of a Leased.
@@ -60,25 +63,44 @@ func (l *Leased) want() {
 
 // Take takes cost units that are held. A denial says when to try again.
 func (l *Leased) Take(now int64, key string, cost int64) Result {
-	cost = units(cost)
+	r, _ := l.try(now, key, units(cost))
+	return r
+}
+
+// try is Take. Of a denial, unknown says that the store may yet grant it.
+func (l *Leased) try(now int64, key string, cost int64) (r Result, unknown bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	s := l.keyLocked(now, key)
+	r = l.takeLocked(now, s, cost)
+	return r, !r.OK && s != nil && cost <= l.most && now >= s.retryAt
+}
+
+// keyLocked is what is held of a key, nil where there are too many.
+func (l *Leased) keyLocked(now int64, key string) *lease {
 	s := l.keys[key]
 	if s == nil {
 		if len(l.keys) >= maxLeased && !l.forgetLocked(now) {
-			return Result{Wait: RetryHint, Limit: l.most}
+			return nil
 		}
 		s = &lease{}
 		l.keys[strings.Clone(key)] = s
 	}
 	s.expire(now)
+	return s
+}
+
+func (l *Leased) takeLocked(now int64, s *lease, cost int64) Result {
+	if s == nil {
+		return Result{Wait: RetryHint, Limit: l.most}
+	}
 	r := Result{Limit: l.most, Remaining: s.left}
 	switch {
 	case cost > l.most:
 		r.Wait = Never
 		return r
-	case cost > s.left:
-		s.spent = max(s.spent, cost) // wanted
+	case cost > s.left || len(s.waiting) > 0:
+		s.spent, s.short = max(s.spent, cost), max(s.short, cost)
 		if r.Wait = time.Duration(s.retryAt - now); r.Wait <= 0 {
 			r.Wait = time.Millisecond // as soon as Refill has asked
 			l.want()
@@ -115,16 +137,16 @@ func (l *Leased) add(now int64, key string, n int64) {
 // forgetLocked drops keys that hold nothing.
 func (l *Leased) forgetLocked(now int64) bool {
 	for key, s := range l.keys {
-		if !s.asking && s.until <= now && s.retryAt <= now && s.left >= 0 {
+		if !s.asking && s.until <= now && s.retryAt <= now && s.left >= 0 && len(s.waiting) == 0 {
 			delete(l.keys, key)
 		}
 	}
 	return len(l.keys) < maxLeased
 }
 
-// Refill asks for units of every key that holds less than a quarter of what it
-// spent since it last asked. It returns the first error; the others are asked all
-// the same.
+// Refill asks for units of every key that somebody waits for, or that holds less than a
+// quarter of what it spent since it last asked: once for all who wait. It returns the
+// first error; the others are asked all the same.
 func (l *Leased) Refill(ctx context.Context, now int64) error {
 	type need struct {
 		key  string
@@ -134,7 +156,7 @@ func (l *Leased) Refill(ctx context.Context, now int64) error {
 	l.mu.Lock()
 	for key, s := range l.keys {
 		s.expire(now)
-		if want := min(2*s.spent, l.most); !s.asking && now >= s.retryAt && want > 0 && 4*s.left < want {
+		if want := min(max(2*s.spent, s.wanted), l.most); !s.asking && now >= s.retryAt && want > s.left && (4*s.left < want || max(s.short, s.wanted) > s.left) {
 			s.asking = true
 			needs = append(needs, need{key, want - s.left})
 		}
@@ -147,8 +169,11 @@ func (l *Leased) Refill(ctx context.Context, now int64) error {
 			first = err
 		}
 		l.mu.Lock()
-		l.keys[n.key].granted(now, got, until, err)
+		s := l.keys[n.key]
+		s.granted(now, got, until, err)
+		let := l.serveLocked(now, s, got > 0)
 		l.mu.Unlock()
+		letGo(let)
 	}
 	return first
 }
@@ -172,7 +197,7 @@ func (s *lease) granted(now, n, until int64, err error) {
 			s.until = until
 		}
 		s.left, s.until = addSat(s.left, n), min(s.until, until)
-		s.spent, s.retryAt = 0, 0
+		s.spent, s.short, s.retryAt = 0, 0, 0
 	}
 }
 

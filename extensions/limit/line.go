@@ -23,7 +23,8 @@ const (
 	priorities = 10
 )
 
-// Line is a limiter that lets takes wait in line. Concurrency is one.
+// Line is a limiter that lets takes wait in line. Concurrency is one, and whatever is
+// shared with other hosts.
 type Line interface {
 	Limiter
 	// Join takes as Take does, or where that would be refused for now a place in the
@@ -41,7 +42,8 @@ type Line interface {
 type Place struct {
 	state atomic.Uint32
 
-	line       *line // nil: only looked at
+	line       *line       // nil: only looked at, or waits for a lease
+	lease      *leasePlace // what it waits for where that is a lease
 	waiter     policy.Waiter
 	cost       int64
 	until      int64
@@ -53,8 +55,14 @@ type Place struct {
 // State tells whether it still waits.
 func (p *Place) State() policy.PlaceState { return policy.PlaceState(p.state.Load()) }
 
-// Until is when its time is over, ns since the epoch.
-func (p *Place) Until() int64 { return p.until }
+// Until is when its time is over, ns since the epoch; once it is refused, when to come
+// back.
+func (p *Place) Until() int64 {
+	if p.lease != nil && p.State() == policy.PlaceRefused {
+		return p.lease.back
+	}
+	return p.until
+}
 
 // Ahead is how many stood before it when it joined.
 func (p *Place) Ahead() int { return p.ahead }
@@ -62,6 +70,9 @@ func (p *Place) Ahead() int { return p.ahead }
 // Leave gives the place up at now. It reports false where its units were granted
 // already: those are to be given back as any.
 func (p *Place) Leave(now int64) bool {
+	if p.lease != nil {
+		return p.lease.leave(now, p)
+	}
 	if p.line == nil {
 		return true
 	}

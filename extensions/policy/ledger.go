@@ -43,13 +43,15 @@ const (
 	PlaceGranted
 	PlaceLost // its time was over, or somebody more urgent came to a full line
 	PlaceLeft
+	PlaceRefused // what it waited for is not to be had for now
 )
 
 // Place is a place in the line of a limiter whose units are all taken. It is safe for
 // concurrent use.
 type Place interface {
 	State() PlaceState
-	// Until is when its time in line is over, ns since the epoch.
+	// Until is when its time in line is over, ns since the epoch. Of a place that was
+	// refused it is when to come back.
 	Until() int64
 	// Leave gives it up at now. It reports false where its units were granted already:
 	// those are to be given back as any.

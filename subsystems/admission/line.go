@@ -2,6 +2,7 @@ package admission
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
 )
@@ -40,7 +41,7 @@ func (op *Op) lines() (waits, lost *policy.Entry) {
 			if waits == nil || e.Place.Until() < waits.Place.Until() {
 				waits = e
 			}
-		case policy.PlaceLost:
+		case policy.PlaceLost, policy.PlaceRefused:
 			lost = e
 		case policy.PlaceGranted, policy.PlaceLeft:
 		}
@@ -108,9 +109,16 @@ func (c *Core) standOn(now int64, op *Op) Verdict {
 // denyLine denies op what it waits for in vain.
 func (c *Core) denyLine(now int64, op *Op, e *policy.Entry) Verdict {
 	d := Denial{Kind: KindQueue, Policy: e.Policy, Limit: limitInfo(e)}
-	if e.Place.State() == policy.PlaceLost && now < e.Place.Until() {
+	switch st := e.Place.State(); {
+	case st == policy.PlaceRefused:
+		d.Kind, d.RetryAfter = KindLimit, time.Duration(e.Place.Until()-now)
+		if e.Policy != "" {
+			d.Kind = KindPolicy
+		}
+		d.Reason = fmt.Sprintf("the store that counts %s grants nothing for now", e.Limiter)
+	case st == policy.PlaceLost && now < e.Place.Until():
 		d.Reason = fmt.Sprintf("the line of %s is full, and somebody more urgent came", e.Limiter)
-	} else {
+	default:
 		d.Reason = fmt.Sprintf("no slot of %s came free in time", e.Limiter)
 	}
 	return c.deny(now, op, d)

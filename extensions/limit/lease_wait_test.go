@@ -1,0 +1,181 @@
+package limit
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/gaia-host/gaia/extensions/policy"
+)
+
+// scripted is a Granter of a test: it notes what it is asked for.
+type scripted struct {
+	asked []int64
+	grant func(want int64) (n, until int64, err error)
+}
+
+func (s *scripted) Grant(_ context.Context, _, _ string, want int64) (n, until int64, err error) {
+	s.asked = append(s.asked, want)
+	return s.grant(want)
+}
+
+func plenty(want int64) (n, until int64, err error) { return want, t0 + 100*sec, nil }
+
+// letCount counts how often somebody in line is told.
+type letCount int
+
+func (l *letCount) LetGo() { *l++ }
+
+func leasedLimiter(t *testing.T, from Granter, most int64) (Line, *Leased) {
+	t.Helper()
+	leased := NewLeased("l", from, most)
+	l, ok := NewShared(mustNew(t, TokenBucket, Params{Rate: 1, Burst: 5000}), leased).(Line)
+	if !ok {
+		t.Fatal("a shared limiter has no line")
+	}
+	return l, leased
+}
+
+func joinAll(t *testing.T, l Line, n int, cost int64, w policy.Waiter) (places []*Place) {
+	t.Helper()
+	for i := range n {
+		r, p := l.Join(t0, "new", cost, 5, 0, w)
+		if !r.OK || r.Wait != 0 || p == nil || p.Ahead() != i || p.State() != policy.PlaceWaits {
+			t.Fatalf("%d: %+v %+v", i, r, p)
+		}
+		places = append(places, p)
+	}
+	return places
+}
+
+func states(places []*Place) (n [5]int) {
+	for _, p := range places {
+		n[p.State()]++
+	}
+	return n
+}
+
+// A thousand callers of a key that is new wait for one answer of the store.
+func TestAThousandCallersOfANewKeyAskOnce(t *testing.T) {
+	st := &scripted{grant: plenty}
+	l, leased := leasedLimiter(t, st, 2000)
+	told := letCount(0)
+	places := joinAll(t, l, 1000, 1, &told)
+	if l.Waiting("new") != 1000 || l.Take(t0, "new", 1, 0).OK {
+		t.Error("somebody overtook those who wait")
+	}
+	if err := leased.Refill(t.Context(), t0); err != nil {
+		t.Fatal(err)
+	}
+	if len(st.asked) != 1 || st.asked[0] != 1000 || states(places)[policy.PlaceGranted] != 1000 || told != 1000 || l.Waiting("new") != 0 {
+		t.Errorf("asked for %v, %d told, states %v", st.asked, told, states(places))
+	}
+	if left := l.Peek(t0, "new", 0).Remaining; left != 4000 {
+		t.Errorf("the limiter here has %d left", left)
+	}
+}
+
+// Those who come while the store thinks are in its next answer, and who gets more than a
+// lease holds, waits for the one after.
+func TestOneQuestionAtATime(t *testing.T) {
+	var l Line
+	var leased *Leased
+	told := letCount(0)
+	var late []*Place
+	st := &scripted{grant: plenty}
+	l, leased = leasedLimiter(t, st, 10)
+	first := joinAll(t, l, 1, 3, &told)
+	st.grant = func(want int64) (int64, int64, error) {
+		for range 5 {
+			_, p := l.Join(t0, "new", 3, 5, 0, &told)
+			late = append(late, p)
+		}
+		st.grant = plenty
+		if err := leased.Refill(t.Context(), t0); err != nil {
+			t.Error(err)
+		}
+		return want, t0 + 100*sec, nil
+	}
+	for range 3 {
+		if err := leased.Refill(t.Context(), t0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(st.asked) != 3 || states(first)[policy.PlaceGranted] != 1 || states(late)[policy.PlaceGranted] != 5 {
+		t.Errorf("asked for %v: %v, %v", st.asked, states(first), states(late))
+	}
+}
+
+// Where the store grants nothing or fails, all who wait are told when to come back, and
+// keep nothing of the limiter here; so does who leaves.
+func TestARefusedLeaseKeepsNothing(t *testing.T) {
+	for name, grant := range map[string]func(int64) (int64, int64, error){
+		"nothing": func(int64) (int64, int64, error) { return 0, t0 + 7*sec, nil },
+		"failure": func(int64) (int64, int64, error) { return 0, 0, errors.New("down") },
+		"left":    nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			st := &scripted{grant: grant}
+			l, leased := leasedLimiter(t, st, 10)
+			told := letCount(0)
+			places := joinAll(t, l, 3, 2, &told)
+			if name == "left" {
+				for _, p := range places {
+					if !p.Leave(t0) {
+						t.Error("it was granted what nobody had")
+					}
+				}
+			} else {
+				err := leased.Refill(t.Context(), t0)
+				if (name == "failure") != (err != nil) {
+					t.Error(err)
+				}
+				back := t0 + int64(RetryHint)
+				if name == "nothing" {
+					back = t0 + 7*sec
+				}
+				for _, p := range places {
+					if p.State() != policy.PlaceRefused || p.Until() != back || !p.Leave(t0) {
+						t.Errorf("state %d, back at %d", p.State(), p.Until()-t0)
+					}
+				}
+				if r, p := l.Join(t0+1, "new", 1, 5, 0, &told); r.OK || p != nil || r.Wait != time.Duration(back-t0-1) {
+					t.Errorf("one that comes then: %+v %v", r, p)
+				}
+			}
+			if r := l.Peek(t0+1, "new", 0); r.Remaining != 5000 || l.Waiting("new") != 0 {
+				t.Errorf("%+v, %d wait", r, l.Waiting("new"))
+			}
+			if leased.keys["new"].wanted != 0 {
+				t.Errorf("%d are wanted by nobody", leased.keys["new"].wanted)
+			}
+		})
+	}
+}
+
+// A cost that is more than what is left is asked for, however much is left.
+func TestWhatDoesNotFitIsAskedFor(t *testing.T) {
+	st := &scripted{grant: plenty}
+	l, leased := leasedLimiter(t, st, 10)
+	told := letCount(0)
+	joinAll(t, l, 1, 1, &told)
+	_ = leased.Refill(t.Context(), t0)
+	leased.keys["new"].left, leased.keys["new"].spent = 4, 0
+	r, p := l.Join(t0, "new", 5, 5, 0, &told)
+	if err := leased.Refill(t.Context(), t0); err != nil || !r.OK || p == nil || p.State() != policy.PlaceGranted {
+		t.Errorf("%+v %+v, asked for %v: %v", r, p, st.asked, err)
+	}
+}
+
+func TestALeasedJoinAllocatesNothing(t *testing.T) {
+	st := &scripted{grant: plenty}
+	l, leased := leasedLimiter(t, st, 1<<40)
+	told := letCount(0)
+	joinAll(t, l, 1, 1000, &told)
+	_ = leased.Refill(t.Context(), t0)
+	leased.keys["new"].left = 1 << 30
+	if n := testing.AllocsPerRun(100, func() { l.Join(t0, "new", 1, 5, 0, &told) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
