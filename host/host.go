@@ -50,8 +50,9 @@ type Options struct {
 	Getenv  func(name string) (string, bool) // nil: os.LookupEnv
 	Log     *slog.Logger                     // nil: discarded
 	// Store counts limiters that several hosts have in common: those of Leases, by the
-	// name that gaia limits shows, such as quota/pace. The number is how many units this
-	// host holds at a time for each key. nil: every host counts for itself.
+	// name that gaia limits shows, such as quota/pace or limits.api.per_key. The number is
+	// how many units this host holds at a time for each key. nil: every host counts for
+	// itself.
 	Store  limit.Granter
 	Leases map[string]int64
 	// OnReload is told how each change of policies or configuration ended, on the

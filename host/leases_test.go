@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -43,15 +44,19 @@ func (c *sharedStore) Grant(ctx context.Context, name, key string, want int64) (
 // sharing starts a host that counts sharedPolicy's limiter in the store.
 func sharing(t *testing.T, store limit.Granter, most int64) *testHost {
 	t.Helper()
-	dir := t.TempDir()
-	file := filepath.Join(dir, "p.js")
+	file := filepath.Join(t.TempDir(), "p.js")
 	save(t, file, sharedPolicy)
-	set := []string{"listen=127.0.0.1:0", `control=""`, "socket=" + filepath.Join(dir, "g.sock"), "routes.api.url=" + plainUpstream(t)}
+	return sharingLimit(t, Options{Policies: []string{file}, Store: store, Leases: map[string]int64{"p/pace": most}}, "routes.api.url="+plainUpstream(t))
+}
+
+func sharingLimit(t *testing.T, o Options, set ...string) *testHost {
+	t.Helper()
+	set = append(set, "listen=127.0.0.1:0", `control=""`, "socket="+filepath.Join(t.TempDir(), "g.sock"))
 	cfg, err := config.Load(config.Options{Set: set})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return runOptions(t, cfg, Options{Policies: []string{file}, Store: store, Leases: map[string]int64{"p/pace": most}}, set...)
+	return runOptions(t, cfg, o, set...)
 }
 
 // Two hosts share one limit of 40, and no more: each would let a thousand through.
@@ -90,6 +95,41 @@ func TestTwoHostsShareALimit(t *testing.T) {
 	wg.Wait()
 	if n := served.Load(); n > quota || n < quota/2 || store.granted.Load() > quota {
 		t.Errorf("%d of %d served, %d granted; the limit is %d", n, asked.Load(), store.granted.Load(), quota)
+	}
+}
+
+// Two hosts share a configured limit of 20. Nobody is refused before it is spent, a reload
+// forgets nothing, and then the store says when to come back.
+func TestTwoHostsShareAConfiguredLimit(t *testing.T) {
+	const quota = 20
+	for _, name := range []string{"limits.api.global", "limits.api.per_key", "limits.api.per_upstream"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			whole, err := limit.New(limit.FixedWindow, limit.Params{Max: quota, Per: 1000 * time.Hour})
+			if err != nil {
+				t.Fatal(err)
+			}
+			store := limit.NewLocal(map[string]limit.Limiter{name: whole}, time.Hour, func() int64 { return time.Now().UnixNano() })
+			hosts, up := []*testHost(nil), plainUpstream(t)
+			for range 2 {
+				hosts = append(hosts, sharingLimit(t, Options{Store: store, Leases: map[string]int64{name: 1}}, name+".rate=1000", "routes.api.url="+up))
+			}
+			for i := range quota {
+				if code, _, body := hosts[i%2].get("/api/"); code != 200 {
+					t.Fatalf("request %d: %d %s", i, code, body)
+				}
+				if i == quota/2 {
+					if _, err := hosts[1].Reload(t.Context(), false); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			for _, th := range hosts {
+				if code, h, body := th.get("/api/"); code != 429 || h.Get("Retry-After") == "" || h.Get("Retry-After") == "1" || !strings.Contains(body, name) {
+					t.Errorf("%d %v %s", code, h, body)
+				}
+			}
+		})
 	}
 }
 

@@ -38,7 +38,7 @@ func (h *Host) apiConfig(cfg *config.Config) api.Config {
 	}
 	return api.Config{
 		Random:    random,
-		Admission: apiAdmission(cfg), Slot: &h.slot, Clock: h.clock, Log: h.log.With("subsystem", policy.SubsystemAPI),
+		Admission: h.apiAdmission(cfg), Slot: &h.slot, Clock: h.clock, Log: h.log.With("subsystem", policy.SubsystemAPI),
 		Profiles: map[string]api.Profile{"": profile, workProfile: guarded}, Dialer: h.network.Within(),
 		DialTimeout: a.DialTimeout.Std(), HeaderTimeout: a.HeaderTimeout.Std(), TotalTimeout: a.TotalTimeout.Std(),
 		IdleConnTimeout: a.IdleConnTimeout.Std(), MaxIdleConnsPerHost: a.MaxIdleConnsPerHost, MaxConnsPerHost: a.MaxConnsPerHost,

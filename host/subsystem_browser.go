@@ -49,7 +49,7 @@ func (h *Host) newBrowser(cfg *config.Config) (part, error) {
 func (h *Host) browserConfig(cfg *config.Config) (browser.Config, error) {
 	b := cfg.Browser
 	c := browser.DefaultConfig()
-	c.Admission = admissionConfig(cfg, policy.SubsystemBrowser)
+	c.Admission = h.admissionConfig(cfg, policy.SubsystemBrowser)
 	c.Slot, c.Clock, c.Log = &h.slot, h.clock, h.log.With("subsystem", policy.SubsystemBrowser)
 	c.HeadlessShell, c.Chromium, c.Args, c.Proxy, c.NoSandbox = b.HeadlessShell, b.Chromium, b.Args, b.Proxy, b.NoSandbox
 	c.MinBrowsers, c.MaxBrowsers, c.MaxTabs = b.MinBrowsers, b.MaxBrowsers, b.MaxTabs

@@ -41,7 +41,7 @@ func (h *Host) newFiles(cfg *config.Config) (part, error) {
 func (h *Host) filesConfig(cfg *config.Config) files.Config {
 	f := cfg.Files
 	c := files.Config{
-		Admission: admissionConfig(cfg, policy.SubsystemFiles), Slot: &h.slot, Clock: h.clock, Log: h.log.With("subsystem", policy.SubsystemFiles),
+		Admission: h.admissionConfig(cfg, policy.SubsystemFiles), Slot: &h.slot, Clock: h.clock, Log: h.log.With("subsystem", policy.SubsystemFiles),
 		Roots: map[string]files.Root{}, MaxConcurrent: f.MaxConcurrent, MaxRead: int64(f.MaxRead), MaxFile: int64(f.MaxFile),
 		MaxEntries: f.MaxEntries, MaxDepth: f.MaxDepth, MaxWatches: f.MaxWatches, Rescan: f.Rescan.Std(),
 	}

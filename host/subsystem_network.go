@@ -31,7 +31,7 @@ func (h *Host) networkConfig(cfg *config.Config) network.Config {
 	n := &cfg.Network
 	rate := func(r config.Rate) network.Rate { return network.Rate{Up: int64(r.Up), Down: int64(r.Down)} }
 	return network.Config{
-		Admission: admissionConfig(cfg, policy.SubsystemNetwork), Slot: &h.slot, Clock: h.clock, Log: h.log.With("subsystem", policy.SubsystemNetwork),
+		Admission: h.admissionConfig(cfg, policy.SubsystemNetwork), Slot: &h.slot, Clock: h.clock, Log: h.log.With("subsystem", policy.SubsystemNetwork),
 		DenyPrivate: n.DenyPrivate, AllowRanges: n.Ranges(), MaxConnsPerHost: n.MaxConnsPerHost, QueueMax: n.QueueMax,
 		DialTimeout: n.DialTimeout.Std(), AttemptDelay: n.AttemptDelay.Std(), ProxyListen: n.Proxy,
 		Bandwidth: network.Bandwidth{Global: rate(n.Bandwidth.Global), PerHost: rate(n.Bandwidth.PerHost), PerConn: rate(n.Bandwidth.PerConn)},

@@ -26,7 +26,7 @@ func (h *Host) newProcess(cfg *config.Config) (part, error) {
 func (h *Host) processConfig(cfg *config.Config) process.Config {
 	p := cfg.Process
 	c := process.DefaultConfig()
-	c.Admission, c.Slot, c.Clock = admissionConfig(cfg, policy.SubsystemProcess), &h.slot, h.clock
+	c.Admission, c.Slot, c.Clock = h.admissionConfig(cfg, policy.SubsystemProcess), &h.slot, h.clock
 	c.Log = h.log.With("subsystem", policy.SubsystemProcess)
 	c.Shim, c.Cgroup, c.LogDir = h.o.Shim, p.Cgroup, p.LogDir
 	c.Grace, c.Timeout, c.WaitDelay = p.Grace.Std(), p.Timeout.Std(), p.WaitDelay.Std()

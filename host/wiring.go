@@ -14,12 +14,13 @@ import (
 // admissionConfig is how the operations of a subsystem are admitted: by its limits,
 // without a breaker, and tried again only where a policy says so. What a subsystem
 // does otherwise it sets itself.
-func admissionConfig(cfg *config.Config, subsystem string) admission.Config {
+func (h *Host) admissionConfig(cfg *config.Config, subsystem string) admission.Config {
 	limits, ok := cfg.Limits[subsystem]
 	if !ok {
 		limits = config.DefaultSubsystemLimits()
 	}
 	c := admission.DefaultConfig()
+	c.Share = h.share
 	c.Breaker.Enabled = false
 	c.MaxWait, c.QueueMax = limits.MaxWait.Std(), limits.QueueMax
 	c.Limits = admission.Limits{
@@ -31,9 +32,9 @@ func admissionConfig(cfg *config.Config, subsystem string) admission.Config {
 
 // apiAdmission is the pool's, with its own retries and breaker. Of the two bounds on
 // the waits of one operation the shorter counts; the pool's bound of 0 is none.
-func apiAdmission(cfg *config.Config) admission.Config {
+func (h *Host) apiAdmission(cfg *config.Config) admission.Config {
 	r, b := cfg.API.Retry, cfg.API.Breaker
-	c := admissionConfig(cfg, policy.SubsystemAPI)
+	c := h.admissionConfig(cfg, policy.SubsystemAPI)
 	c.Limits.Upstreams = upstreamLimits(cfg)
 	if own := cfg.API.MaxWait.Std(); own > 0 {
 		c.MaxWait = min(c.MaxWait, own)

@@ -3,6 +3,9 @@ package limit
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,7 +33,7 @@ func (l *letCount) LetGo() { *l++ }
 func leasedLimiter(t *testing.T, from Granter, most int64) (Line, *Leased) {
 	t.Helper()
 	leased := NewLeased("l", from, most)
-	l, ok := NewShared(mustNew(t, TokenBucket, Params{Rate: 1, Burst: 5000}), leased).(Line)
+	l, ok := NewShared(mustNew(t, TokenBucket, Params{Rate: 1, Burst: 50_000}), leased).(Line)
 	if !ok {
 		t.Fatal("a shared limiter has no line")
 	}
@@ -71,7 +74,7 @@ func TestAThousandCallersOfANewKeyAskOnce(t *testing.T) {
 	if len(st.asked) != 1 || st.asked[0] != 1000 || states(places)[policy.PlaceGranted] != 1000 || told != 1000 || l.Waiting("new") != 0 {
 		t.Errorf("asked for %v, %d told, states %v", st.asked, told, states(places))
 	}
-	if left := l.Peek(t0, "new", 0).Remaining; left != 4000 {
+	if left := l.Peek(t0, "new", 0).Remaining; left != 49_000 {
 		t.Errorf("the limiter here has %d left", left)
 	}
 }
@@ -144,7 +147,7 @@ func TestARefusedLeaseKeepsNothing(t *testing.T) {
 					t.Errorf("one that comes then: %+v %v", r, p)
 				}
 			}
-			if r := l.Peek(t0+1, "new", 0); r.Remaining != 5000 || l.Waiting("new") != 0 {
+			if r := l.Peek(t0+1, "new", 0); r.Remaining != 50_000 || l.Waiting("new") != 0 {
 				t.Errorf("%+v, %d wait", r, l.Waiting("new"))
 			}
 			if leased.keys["new"].wanted != 0 {
@@ -179,3 +182,64 @@ func TestALeasedJoinAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// Who joins, leaves, is granted and gives back at once: nobody is lost, nothing is let
+// through that the store did not grant, and nothing is wanted in the end.
+func TestLeaseWaitHammer(t *testing.T) {
+	const callers, each = 8, 300
+	var granted, used atomic.Int64
+	st := &scripted{grant: func(want int64) (int64, int64, error) {
+		granted.Add(want)
+		return want, t0 + 100*sec, nil
+	}}
+	l, leased := leasedLimiter(t, st, 16)
+	stop := make(chan struct{})
+	var refills, wg sync.WaitGroup
+	refills.Go(func() {
+		for {
+			select {
+			case <-leased.Wanted():
+				_ = leased.Refill(t.Context(), t0)
+			case <-stop:
+				return
+			}
+		}
+	})
+	for c := range callers {
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(uint64(c), 12))
+			for range each {
+				told := signal(make(chan struct{}, 1))
+				cost := rng.Int64N(5) + 1
+				r, p := l.Join(t0, "k", cost, 5, 0, told)
+				if p != nil {
+					if rng.IntN(4) > 0 {
+						<-told
+					}
+					if p.Leave(t0) {
+						continue
+					}
+				}
+				if !r.OK {
+					t.Errorf("%+v", r)
+				}
+				if used.Add(cost); rng.IntN(4) == 0 {
+					used.Add(-cost)
+					l.GiveBack(t0, "k", cost, t0)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	close(stop)
+	refills.Wait()
+	s := leased.keys["k"]
+	if s.wanted != 0 || len(s.waiting) != 0 || used.Load()+s.left > granted.Load() {
+		t.Errorf("%d used of %d granted, %d left; %d wanted by %d", used.Load(), granted.Load(), s.left, s.wanted, len(s.waiting))
+	}
+}
+
+// signal is told at most once at a time.
+type signal chan struct{}
+
+func (s signal) LetGo() { s <- struct{}{} }

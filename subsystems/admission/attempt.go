@@ -205,7 +205,11 @@ func (c *Core) take(now int64, s *settings, op *Op, level int) bool {
 
 // takeBound takes the rate of b, if it limits one.
 func (c *Core) takeBound(now int64, s *settings, op *Op, b *bound) bool {
-	return b.rate == nil || c.record(now, op, b, c.takeRate(now, op, b, s.rateWait(now, op, b)))
+	if b.rate == nil {
+		return true
+	}
+	r, place := c.takeRate(now, op, b, s.rateWait(now, op, b))
+	return c.record(now, op, b, r, place)
 }
 
 // rateWait is the longest wait that op accepts from the rate of b.
@@ -217,24 +221,31 @@ func (s *settings) rateWait(now int64, op *Op, b *bound) time.Duration {
 	return wait
 }
 
-// takeRate takes the rate of b, or only looks at it for a dry operation.
-func (c *Core) takeRate(now int64, op *Op, b *bound, maxWait time.Duration) limit.Result {
-	if !op.dry() {
-		return b.rate.Take(now, b.key, op.Req.Cost, maxWait)
+// takeRate takes the rate of b, or only looks at it for a dry operation. One that is
+// shared with other hosts may have a place to wait at for their store.
+func (c *Core) takeRate(now int64, op *Op, b *bound, maxWait time.Duration) (limit.Result, *limit.Place) {
+	if op.dry() {
+		r := b.rate.Peek(now, b.key, op.Req.Cost)
+		r.OK = r.OK && r.Wait <= maxWait
+		return r, nil
 	}
-	r := b.rate.Peek(now, b.key, op.Req.Cost)
-	r.OK = r.OK && r.Wait <= maxWait
-	return r
+	if line, ok := b.rate.(limit.Line); ok {
+		return line.Join(now, b.key, op.Req.Cost, op.Req.Priority, maxWait, op)
+	}
+	return b.rate.Take(now, b.key, op.Req.Cost, maxWait), nil
 }
 
 // record writes what the rate of b answered into the ledger.
-func (c *Core) record(now int64, op *Op, b *bound, r limit.Result) bool {
+func (c *Core) record(now int64, op *Op, b *bound, r limit.Result, place *limit.Place) bool {
 	e := policy.Entry{
 		Limiter: b.name, Key: b.key, Cost: op.Req.Cost, Taken: now,
 		OK: r.OK, Wait: r.Wait, Limit: r.Limit, Remaining: r.Remaining, Reset: r.Reset,
 	}
 	if r.OK && !op.dry() {
 		e.From = b.rate
+	}
+	if place != nil {
+		e.Place, e.InLine = place, place.Ahead()+1
 	}
 	op.Add(e)
 	return r.OK
@@ -256,11 +267,11 @@ func (c *Core) balance(now int64, s *settings, op *Op) bool {
 		}
 		op.upstream = i
 		b := s.boundOf(op, levelUpstream)
-		r := c.tryUpstream(now, op, &b)
+		r, place := c.tryUpstream(now, op, &b)
 		if r.OK {
 			op.consider(op.Group.Upstream(i).Name, WhyChosen)
 			op.passedOver(now)
-			return b.rate == nil || c.record(now, op, &b, r)
+			return b.rate == nil || c.record(now, op, &b, r, place)
 		}
 		op.consider(op.Group.Upstream(i).Name, WhyFull)
 		op.full.Add(i)
@@ -336,18 +347,18 @@ func (op *Op) passedOver(now int64) {
 
 // tryUpstream takes the rate of the upstream if it can go at once. A full gate
 // counts as a second's wait, so that any other upstream comes first.
-func (c *Core) tryUpstream(now int64, op *Op, b *bound) limit.Result {
+func (c *Core) tryUpstream(now int64, op *Op, b *bound) (limit.Result, *limit.Place) {
 	if most := b.limit.Concurrency; most > 0 {
 		c.mu.Lock()
 		g := c.gates.byKey[levelUpstream][op.upstreamKey()]
 		full := g != nil && g.inFlight >= most
 		c.mu.Unlock()
 		if full {
-			return limit.Result{Wait: limit.RetryHint}
+			return limit.Result{Wait: limit.RetryHint}, nil
 		}
 	}
 	if b.rate == nil {
-		return limit.Result{OK: true}
+		return limit.Result{OK: true}, nil
 	}
 	return c.takeRate(now, op, b, 0)
 }
@@ -355,7 +366,8 @@ func (c *Core) tryUpstream(now int64, op *Op, b *bound) limit.Result {
 // denyLimit is the denial of a configured rate.
 func (c *Core) denyLimit(now int64, s *settings, op *Op, level int) Verdict {
 	e := op.refusal()
-	if own := s.boundOf(op, level).limit.MaxWait; e.Wait == limit.Never || (own >= 0 && e.Wait > own) {
+	patient := op.patience(now, s.MaxWait, true)
+	if own := s.boundOf(op, level).limit.MaxWait; e.Wait == limit.Never || (own >= 0 && e.Wait > own) || e.Wait <= patient {
 		return c.deny(now, op, Denial{
 			Kind: KindLimit, RetryAfter: e.Wait, Limit: limitInfo(e),
 			Reason: "the configured limit " + e.Limiter + " is spent",

@@ -29,8 +29,11 @@ type Config struct {
 	MaxAttempts int
 	// QueueMax bounds the operations that wait for a slot; 0 lets none wait.
 	QueueMax int
-	Retry    Retry
-	Breaker  Breaker
+	// Share is asked for the limiter to count with in the place of l, the new limiter of a
+	// configured rate of that name: one that several hosts share, or l. nil: l.
+	Share   func(name string, l limit.Limiter) limit.Limiter
+	Retry   Retry
+	Breaker Breaker
 }
 
 // Limits are the configured limits of a subsystem: of all it does, of each key,
@@ -201,6 +204,9 @@ func (s *settings) rate(name string, l *Limit, before limit.Limiter) (limit.Limi
 		err = before.Set(s.params(l))
 	} else {
 		before, err = limit.New(limit.TokenBucket, s.params(l))
+		if err == nil && s.Share != nil {
+			before = s.Share(name, before)
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("admission: %s: %w", name, err)
