@@ -112,7 +112,7 @@ func runExperiment(cmd *cobra.Command, e env, x *experimentFlags, use string) er
 	took := time.Since(began)
 	if res == nil {
 		if errors.Is(err, context.Canceled) {
-			return fmt.Errorf("nothing to show: not every strategy had ended its first replica: %w", err)
+			return fmt.Errorf("nothing to show: no strategy was past its warm-up: %w", err)
 		}
 		return err
 	}
@@ -148,7 +148,14 @@ func (x *experimentFlags) show(e env, res *experiment.Result, src expreport.Sour
 
 func timing(res *experiment.Result, took time.Duration) string {
 	replicas := res.Strategies[0].Means["offered"].N
-	virtual := time.Duration(res.Spec.Duration) * time.Duration(replicas*len(res.Strategies))
+	virtual := time.Duration(0)
+	for i := range res.Strategies {
+		if at := res.Strategies[i].CutAt; at > 0 {
+			virtual += time.Duration(at).Round(time.Second)
+		} else {
+			virtual += time.Duration(res.Spec.Duration) * time.Duration(replicas)
+		}
+	}
 	return fmt.Sprintf("%d strategies, %d replicas, %s of virtual time in %s", len(res.Strategies), replicas, virtual, took.Round(100*time.Millisecond))
 }
 

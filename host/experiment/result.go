@@ -41,6 +41,8 @@ type StrategyResult struct {
 	Keys        []KeyResult                 `json:"keys"`  // at most maxKeysShown, those that asked most
 	Faults      uint64                      `json:"faults,omitempty"`
 	Fault       string                      `json:"fault,omitempty"` // the first
+	// CutAt is the virtual time at which the only replica was stopped; 0: all are whole.
+	CutAt Duration `json:"cut_at,omitzero"`
 }
 
 // Point is a point of a curve.
@@ -115,7 +117,8 @@ type replica struct {
 	waits  []held
 	keys   []sim.Key // the first of them
 	faults uint64
-	fault  string // the first, "" none
+	fault  string   // the first, "" none
+	cutAt  Duration // 0: it is whole
 }
 
 // held is how many requests were held for so long, in the steps of a histogram.
@@ -144,6 +147,7 @@ func (s *Spec) summarize(v variant, replicas []*replica, ms []Metric) StrategyRe
 		if r.Fault == "" {
 			r.Fault = o.fault
 		}
+		r.CutAt = o.cutAt
 	}
 	for i := range ms {
 		r.Means[ms[i].Name] = stats.Of(r.Values[ms[i].Name])

@@ -46,8 +46,10 @@ type variant struct {
 }
 
 // Run runs every strategy with every seed. When ctx ends, or a replica fails, it
-// returns what there is together with an error that wraps ErrPartial and the cause;
-// without any replica that ended, only the error.
+// returns what there is together with an error that wraps ErrPartial and the cause: the
+// replicas that every strategy has; where ctx ended before there was one, the first of
+// those that had passed their warm-up, stopped where they were, with no differences.
+// Without any of them there is only the error.
 func Run(ctx context.Context, s *Spec, o Options) (*Result, error) {
 	if err := s.Check(); err != nil {
 		return nil, err
@@ -70,7 +72,7 @@ func Run(ctx context.Context, s *Spec, o Options) (*Result, error) {
 		return nil, fmt.Errorf("start the Wasm engine: %w", err)
 	}
 	defer engine.Close()
-	t := &trial{spec: &expanded, o: o, engine: engine, variants: variants, replicas: make([][]*replica, len(variants)), reached: map[*atomic.Int64]bool{}}
+	t := &trial{spec: &expanded, o: o, engine: engine, variants: variants, replicas: make([][]*replica, len(variants)), cut: make([]*replica, len(variants)), reached: map[*atomic.Int64]bool{}}
 	for i := range t.replicas {
 		t.replicas[i] = make([]*replica, s.replicas())
 	}
@@ -78,6 +80,9 @@ func Run(ctx context.Context, s *Spec, o Options) (*Result, error) {
 	res := t.result(s)
 	if cause != nil {
 		res.Partial = cause.Error()
+		if len(res.Strategies) == 0 && ctx.Err() != nil {
+			t.begun(res)
+		}
 		if len(res.Strategies) == 0 {
 			return nil, cause
 		}
@@ -96,6 +101,7 @@ type trial struct {
 
 	mu       sync.Mutex   // guards what follows
 	replicas [][]*replica // by variant and number
+	cut      []*replica   // by variant: the first one, where it was stopped
 	done     int
 	reached  map[*atomic.Int64]bool // how far those under way are, ns
 }
@@ -223,6 +229,9 @@ func (t *trial) one(ctx context.Context, v, replica int) (err error) {
 	outcome, err := sim.Run(c)
 	ended()
 	fault, faults, budget := rig.faulted()
+	if replica == 0 && budget == nil && ctx.Err() != nil && err != nil && outcome != nil && outcome.Measured > 0 {
+		t.keep(v, outcome)
+	}
 	if err := errors.Join(err, budget); err != nil {
 		return fmt.Errorf("strategy %s, replica %d: %w", name, replica, err)
 	}

@@ -1,6 +1,7 @@
 package experiment
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gaia-host/gaia/host/experiment/dist"
 )
@@ -253,5 +255,35 @@ func TestByTenantAndCount(t *testing.T) {
 		if err := wrong.check(); err == nil {
 			t.Errorf("%+v is accepted", wrong)
 		}
+	}
+}
+
+// A run that is stopped before every strategy has a whole replica shows what ran.
+func TestStoppedWithinTheFirstReplica(t *testing.T) {
+	s := spec(t, `{"first": {"kind": "none"}, "second": {"kind": "none"}, "third": {"kind": "none"}}`)
+	warmup := Duration(time.Second)
+	s.Duration, s.Warmup = Duration(240*time.Hour), &warmup // a minute on the wall
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	res, err := Run(ctx, s, Options{Parallel: 2, Progress: func(p Progress) {
+		if p.Share > 0 {
+			cancel()
+		}
+	}})
+	if !errors.Is(err, ErrPartial) || !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if len(res.Strategies) == 0 || len(res.Strategies) > 2 || !strings.Contains(res.Partial, res.Strategies[0].Name+" ran until ") {
+		t.Fatalf("%d strategies: %s", len(res.Strategies), res.Partial)
+	}
+	for _, st := range res.Strategies {
+		rates := st.Series.Rates["offered"]
+		if st.CutAt <= 0 || !(st.Means["offered"].Mean > 0) || st.Differences != nil || rates[0] == 0 || !math.IsNaN(rates[len(rates)-1]) {
+			t.Errorf("%s: cut at %v, %+v, %v", st.Name, st.CutAt, st.Means["offered"], rates)
+		}
+	}
+	var b bytes.Buffer
+	if err := json.NewEncoder(&b).Encode(res); err != nil {
+		t.Fatal(err)
 	}
 }
