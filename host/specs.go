@@ -18,7 +18,8 @@ import (
 
 // Specs returns the policies to load, in the order of their chain: those of the
 // command line first, then the configuration's by order and name. A configuration
-// entry without `use` configures the policy of that name from the command line.
+// entry without `use` configures the policy of that name from the command line, or the
+// shadow.
 func Specs(cfg *config.Config, commandLine []string) ([]generation.Spec, error) {
 	var specs []generation.Spec
 	var faults []error
@@ -39,6 +40,7 @@ func Specs(cfg *config.Config, commandLine []string) ([]generation.Spec, error) 
 		entry := cfg.Policies[name]
 		switch {
 		case !entry.IsEnabled() || named[name]:
+		case entry.Use == "" && cfg.Shadow != "" && name == policyName(cfg.Shadow): // it configures the shadow
 		case entry.Use == "":
 			faults = append(faults, &policy.LoadError{Policy: name, Message: "policies." + name + " has no `use`, and no policy of that name is on the command line",
 				Hint: missingUseHint(commandLine)})

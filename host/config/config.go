@@ -89,8 +89,8 @@ type Config struct {
 	// AllowedHosts are further values of Host that routes answer to, HOST or HOST:PORT.
 	AllowedHosts []string `koanf:"allowed_hosts"`
 
-	// Shadow is a policy that decides on live traffic in dry mode: a path, or std/NAME;
-	// "" none. An entry of Policies with its name configures it too.
+	// Shadow is a policy that decides on live traffic in dry mode: a path, std/NAME or an
+	// address; "" none. An entry of Policies with its name configures it too.
 	Shadow string `koanf:"shadow"`
 	// RequireSigned are public keys of minisign; if there are any, every policy but
 	// std/NAME must be signed by one of them.
