@@ -27,8 +27,8 @@ func TestAllocationsOfARequest(t *testing.T) {
 		}
 	})
 	t.Logf("%v allocations", n)
-	if n > 14 {
-		t.Errorf("%v allocations, want at most 14", n)
+	if n > 10 {
+		t.Errorf("%v allocations, want at most 10", n)
 	}
 }
 

@@ -72,7 +72,8 @@ func (x *exchange) fail(err error) {
 
 // denied is the answer to a request that was not let go.
 func (x *exchange) denied(d *admission.Denial) *problem {
-	p := &problem{status: d.Status, kind: problemDenied, title: "denied", detail: d.Reason, denial: d, now: x.s.clock()}
+	p := &x.denial
+	*p = problem{status: d.Status, kind: problemDenied, title: "denied", detail: d.Reason, denial: d, now: x.s.clock()}
 	switch {
 	case p.detail != "":
 	case d.Limit.Name != "":

@@ -30,6 +30,8 @@ type exchange struct {
 	body  *clientBody // nil: there is none
 	room  [128]byte   // for the value of a field
 
+	denial problem // what answer is given where it was denied
+
 	interim func(int, textproto.MIMEHeader) error // passInterim, made once
 }
 
