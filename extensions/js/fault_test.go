@@ -148,6 +148,22 @@ func TestBuiltinsStillWork(t *testing.T) {
 	}
 }
 
+// A match that the engine gives up is no match to goja: it must not be one to a policy.
+func TestMatchThatIsCutOffIsNoAnswer(t *testing.T) {
+	for _, expr := range []string{
+		`/^(a+)+\1$/.test("a".repeat(60) + "b")`, `/^(a+)+\1$/.exec("a".repeat(60) + "b")`,
+		`("a".repeat(60) + "b").replace(/(a+)+\1$/g, "")`, `("a".repeat(60) + "b").match(/(a+)+\1$/)`,
+	} {
+		w, err := openWith(t, "export function onRequest() { throw String("+expr+") }", setup{config: Config{Override: patient}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f := w.fault(t); !strings.Contains(f.Err.Error(), "the regular expression took longer than") {
+			t.Errorf("%s: %v", expr, f)
+		}
+	}
+}
+
 func TestMemoryLimit(t *testing.T) {
 	w, err := openWith(t, `export function onRequest() { const a = []; for (;;) a.push(new Array(1000).fill(0)); }`,
 		setup{config: Config{Override: policy.Options{Budget: 20 * time.Second}}})

@@ -3,6 +3,7 @@ package js
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/dop251/goja"
 )
@@ -52,7 +53,13 @@ func (g *guest) capRegExp(global, proto *goja.Object) {
 			if w := weight(fc.This); w*n > maxSteps {
 				panic(g.rangeError("%s: the pattern has %d states: it looks at %d characters at most, got %d", name, w, maxSteps/w, n))
 			}
-			return call(goja.FunctionCall{This: fc.This, Arguments: []goja.Value{text}})
+			began := time.Now()
+			found := call(goja.FunctionCall{This: fc.This, Arguments: []goja.Value{text}})
+			if !found.ToBoolean() && time.Since(began) >= regexpTimeout {
+				// goja takes a match that was cut off for none, which is a wrong answer.
+				panic(g.rangeError("%s: the regular expression took longer than %v", name, regexpTimeout))
+			}
+			return found
 		})
 	}
 	g.capSplit(proto)
