@@ -224,12 +224,18 @@ func (q *quotaState) place(at, cost int64) (when int64, ok bool) {
 		if q.left-q.ahead() >= cost {
 			return at, true
 		}
-		if q.resetAt == 0 {
-			// A window without a known end is used up. Answers under way will
-			// tell; when there are none, one goes to ask.
-			return at, q.pending == 0 && len(q.waiting) == 0
+		// A window without a known end is used up. When nothing is under way, one goes to
+		// ask; else answers will tell, and what is under way now is over in a window's time.
+		switch {
+		case q.resetAt != 0:
+			at = q.resetAt
+		case q.pending == 0 && len(q.waiting) == 0:
+			return at, true
+		case q.length() == 0:
+			return at, false
+		case len(q.waiting) == 0:
+			return addSat(at, q.length()+q.rtt), true
 		}
-		at = q.resetAt
 	}
 	// Resets wobble from answer to answer: a reservation for just before this
 	// one was for the same.

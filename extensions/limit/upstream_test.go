@@ -204,6 +204,26 @@ func TestUpstreamSpreadsWaiters(t *testing.T) {
 	}
 }
 
+// Who comes when a window is over while all that it holds is still under way waits for
+// the window after, instead of being refused until an answer tells where it ends.
+func TestUpstreamWaitsWhileAnswersAreUnderWay(t *testing.T) {
+	l := mustNew(t, Upstream, Params{MaxWait: time.Minute})
+	l.Take(t0, "k", 1, -1)
+	f := answer(200, 2, 2, time.Second, t0)
+	f.Window = time.Second
+	l.Learn(t0, "k", f)
+	l.Release(t0, "k", 1)
+	l.Take(t0+1, "k", 1, -1)
+	l.Take(t0+2, "k", 1, -1)
+	late := t0 + 3*sec/2 // both may count in the second window
+	for i, want := range []time.Duration{1, 1, 2, 2, 3} {
+		r := l.Take(late, "k", 1, -1)
+		if off := (r.Wait - want*time.Second).Abs(); !r.OK || off > time.Second/2 {
+			t.Errorf("waiter %d: %+v, want about %ds", i, r, want)
+		}
+	}
+}
+
 func TestUpstreamGiveBack(t *testing.T) {
 	l := mustNew(t, Upstream, Params{MaxWait: time.Minute})
 	l.Take(t0, "k", 1, -1)
