@@ -5,10 +5,11 @@ import (
 
 	"github.com/gaia-host/gaia/extensions/policy"
 	"github.com/gaia-host/gaia/extensions/route"
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 func TestAllocations(t *testing.T) {
-	if underRace {
+	if testkit.Race {
 		t.Skip("the race detector makes sync.Pool forget")
 	}
 	p := func() *testPolicy {

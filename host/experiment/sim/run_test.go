@@ -16,6 +16,7 @@ import (
 	"github.com/gaia-host/gaia/host/experiment/arrivals"
 	"github.com/gaia-host/gaia/host/experiment/dist"
 	"github.com/gaia-host/gaia/host/experiment/upstream"
+	"github.com/gaia-host/gaia/internal/testkit"
 	"github.com/gaia-host/gaia/subsystems/admission"
 )
 
@@ -108,7 +109,7 @@ func config(t testing.TB, rate float64, c *admission.Core, up upstream.Config) C
 
 func run1(t testing.TB, c Config) *Outcome {
 	t.Helper()
-	if underRace {
+	if testkit.Race {
 		t.Skip("laws need long runs, and there is one goroutine")
 	}
 	o, err := Run(c)
@@ -309,7 +310,7 @@ func TestBackoff(t *testing.T) {
 
 // A simulated request allocates nothing: memory is flat in the number of events.
 func TestRequestsAllocateNothing(t *testing.T) {
-	if underRace {
+	if testkit.Race {
 		t.Skip("the race detector allocates")
 	}
 	l, err := limit.New(limit.TokenBucket, limit.Params{Rate: 1e6, Burst: 1e6})

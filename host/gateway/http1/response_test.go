@@ -10,13 +10,31 @@ import (
 	"testing"
 )
 
+// The requests of the tests of answers: the last of its connection, and one of HTTP/1.0.
+const (
+	last = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+	old  = "GET / HTTP/1.0\r\n\r\n"
+)
+
+// answerCase is what a connection says to a handler and what it reads to its end.
+type answerCase struct {
+	name, raw, want string
+	handler         func(http.ResponseWriter, *http.Request)
+}
+
+func checkEach(t *testing.T, cases []answerCase) {
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			addr := serve(t, c.handler)
+			if got := talk(t, addr, c.raw); got != c.want {
+				t.Errorf("got  %q\nwant %q", got, c.want)
+			}
+		})
+	}
+}
+
 func TestAnswers(t *testing.T) {
-	const last = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-	const old = "GET / HTTP/1.0\r\n\r\n"
-	for _, c := range []struct {
-		name, raw, want string
-		handler         func(http.ResponseWriter, *http.Request)
-	}{
+	checkEach(t, []answerCase{
 		{"nothing", last, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", func(http.ResponseWriter, *http.Request) {}},
 		{"short", last, "HTTP/1.1 418 I'm a teapot\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok", func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(418)
@@ -57,6 +75,11 @@ func TestAnswers(t *testing.T) {
 			w.Header()["Bad Name"] = []string{"x"}
 			w.Header()["X-Nothing"] = nil
 		}},
+	})
+}
+
+func TestAnswersWithoutBody(t *testing.T) {
+	checkEach(t, []answerCase{
 		{"no content", last, "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "2")
 			w.WriteHeader(204)
@@ -73,6 +96,11 @@ func TestAnswers(t *testing.T) {
 			_, _ = io.WriteString(w, "ok")
 		}},
 		{"head without a length", "HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }},
+	})
+}
+
+func TestAnswersToOldClients(t *testing.T) {
+	checkEach(t, []answerCase{
 		{"old client", old, "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }},
 		{"old client, no length", old, "HTTP/1.0 200 OK\r\n\r\nok!", func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(103) // it would not know it
@@ -82,6 +110,11 @@ func TestAnswers(t *testing.T) {
 		}},
 		{"old client that stays", "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" + old, "HTTP/1.0 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nokHTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
 			func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }},
+	})
+}
+
+func TestAnswersThatHandlersEnd(t *testing.T) {
+	checkEach(t, []answerCase{
 		{"hints", last, "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Link", "x")
 			w.WriteHeader(103)
@@ -101,14 +134,7 @@ func TestAnswers(t *testing.T) {
 			_, _ = io.WriteString(w, "ok")
 			panic("on purpose")
 		}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			addr := serve(t, c.handler)
-			if got := talk(t, addr, c.raw); got != c.want {
-				t.Errorf("got  %q\nwant %q", got, c.want)
-			}
-		})
-	}
+	})
 }
 
 // TestLargeAnswers writes pieces of all sizes around those of the buffers.

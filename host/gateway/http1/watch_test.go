@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 func TestAClientThatLeavesIsNoticed(t *testing.T) {
@@ -152,9 +154,9 @@ func TestRequestsAreUsedAgain(t *testing.T) {
 		allocs := testing.AllocsPerRun(runs, ask)
 		s.Close()
 		switch {
-		case release && (len(seen) != 1 || allocs > 1 && !underRace):
+		case release && (len(seen) != 1 || allocs > 1 && !testkit.Race):
 			t.Errorf("released: %d requests, %v allocations each", len(seen), allocs)
-		case !release && (len(seen) != runs+1 || allocs > 7 && !underRace):
+		case !release && (len(seen) != runs+1 || allocs > 7 && !testkit.Race):
 			t.Errorf("kept: %d requests, %v allocations each", len(seen), allocs)
 		}
 		t.Logf("released %v: %v allocations", release, allocs)

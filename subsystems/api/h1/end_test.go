@@ -293,7 +293,7 @@ func TestRoundTripAllocatesLittle(t *testing.T) {
 		}
 	})
 	t.Logf("%v allocations", n)
-	if n > 7 && !underRace {
+	if n > 7 && !testkit.Race {
 		t.Errorf("%v allocations", n)
 	}
 }

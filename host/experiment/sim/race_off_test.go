@@ -1,6 +1,0 @@
-//go:build !race
-
-package sim
-
-// underRace says that the race detector slows everything down.
-const underRace = false
