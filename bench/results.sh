@@ -3,8 +3,8 @@
 # there: the state of the machine, and the parts naive (the naive forms beside gaia's), whole, gate
 # and profile, or those that are named. What a part said stays in out/results.
 #
-# All of it takes 6 minutes with N=1 and 15 with N=5 on two cores that are busy with other work too: a
-# row of the gate then takes all of the time that it may. A part that fails, such as a gate of which a
+# All of it took 8 minutes with N=5 on two cores with a load of 10: the busier the machine, the more
+# rows of the gate take all of the time that they may. A part that fails, such as a gate of which a
 # row is SHORT, is said so, and the others are measured.
 set -euo pipefail
 n=${1:-10} go=${GO:-go}
