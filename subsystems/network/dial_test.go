@@ -46,6 +46,21 @@ func TestDialCarriesBytes(t *testing.T) {
 	}
 }
 
+// A connection's port is chosen when it is known where to: bound before, one port serves one
+// connection, whatever its other end.
+func TestNoPortIsBoundBeforeDialling(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = l.Close()
+	_, err = newCoordinator(t, nil).DialContext(t.Context(), "tcp", l.Addr().String())
+	var op *net.OpError
+	if !errors.As(err, &op) || op.Source != nil {
+		t.Errorf("got %v, want it refused without an address of this side", err)
+	}
+}
+
 func TestDialRefusesWhatItCannotDo(t *testing.T) {
 	n := newCoordinator(t, nil)
 	for _, tt := range []struct{ network, addr string }{

@@ -131,8 +131,10 @@ func (n *Coordinator) outrun(tried []netip.AddrPort, winner netip.AddrPort) {
 }
 
 func (n *Coordinator) dialOne(ctx context.Context, network string, addr netip.AddrPort) attempted {
+	// Not DialTCP: it binds to a port before it is known where to, so that all places
+	// together, not each, can be reached from as many ports as there are.
 	var d net.Dialer
-	c, err := d.DialTCP(ctx, network, netip.AddrPort{}, addr)
+	c, err := d.DialContext(ctx, network, addr.String())
 	if err != nil {
 		return attempted{addr, nil, err}
 	}
