@@ -2,8 +2,10 @@ package limit
 
 import "slices"
 
-// maxComing bounds how many may wait to leave.
-const maxComing = 1 << 16
+// maxComing bounds how many may wait to leave: a take looks at all who wait behind, 7 ns
+// each, while the others wait for the lock. From half of it on, a key has no more of the
+// other half than its weight's part, so that no key takes the places of all.
+const maxComing = 1 << 12
 
 // departures are those who leave on one rate and were told when: not always in the order
 // in which they asked. Those who left are charged to a bucket. Those to come are charged to
@@ -15,8 +17,9 @@ type departures struct {
 	left   Bucket
 	trail  *trail // of left; nil: nothing was given back yet
 	coming []departure
-	gone   int  // how many at the head of coming have left
-	stale  bool // the rate changed since the TATs to come were charged
+	gone   int            // how many at the head of coming have left
+	places map[string]int // how many of those to come a key has
+	stale  bool           // the rate changed since the TATs to come were charged
 }
 
 // departure is one to come.
@@ -36,6 +39,7 @@ func (d *departures) advance(now int64, r *Rate) {
 		d.coming[d.gone].by = nil
 		d.gone++
 		e.by.waits -= e.cost
+		d.placed(e.by.key, -1)
 		if d.trail != nil {
 			d.trail.note(e.at, e.tat, r)
 		}
@@ -103,14 +107,30 @@ func (d *departures) late(i int, tat, cost int64, r *Rate) int {
 	return -1
 }
 
-// full says that nobody else may wait.
-func (d *departures) full() bool { return len(d.coming)-d.gone >= maxComing }
+// full says that key, which has that part of all weights, may not wait too.
+func (d *departures) full(key string, part float64) bool {
+	n := len(d.coming) - d.gone
+	return n >= maxComing || n >= maxComing/2 && float64(d.places[key]) >= part*maxComing/2
+}
+
+// placed notes that a key has n places more.
+func (d *departures) placed(key string, n int) {
+	if d.places == nil {
+		d.places = map[string]int{}
+	}
+	if n += d.places[key]; n > 0 {
+		d.places[key] = n
+	} else {
+		delete(d.places, key)
+	}
+}
 
 // add charges e, which leaves when soonest told.
 func (d *departures) add(now int64, e departure, r *Rate) {
 	if e.at > now {
 		e.by.waits += e.cost
 		e.by.paced = max(e.by.paced, e.at)
+		d.placed(e.by.key, 1)
 		i := d.after(e.at)
 		d.coming = slices.Insert(d.coming, i, e)
 		d.charge(i, now, r)
@@ -151,6 +171,7 @@ func (d *departures) refund(now, cost, own, left int64, r *Rate) {
 		}
 		e.by.waits -= cost
 		if e.cost -= cost; e.cost == 0 {
+			d.placed(e.by.key, -1)
 			d.coming = slices.Delete(d.coming, i, i+1)
 		}
 		d.charge(i, now, r)
@@ -186,5 +207,6 @@ func (d *departures) copyOf(p *departures, of func(*share) *share) {
 	d.coming, d.stale = slices.Clone(p.coming[p.gone:]), p.stale
 	for i := range d.coming {
 		d.coming[i].by = of(d.coming[i].by)
+		d.placed(d.coming[i].by.key, 1)
 	}
 }

@@ -168,7 +168,7 @@ func (l *fair) copyLocked() {
 		if e := l.keys[s.key]; e != nil {
 			return e.Value.(*share)
 		}
-		return &share{} // that fell silent
+		return &share{key: s.key} // that fell silent
 	})
 }
 
@@ -241,7 +241,7 @@ func (l *fair) decideLocked(now int64, s *share, cost int64, left, maxWait time.
 		r.Wait = max(r.Wait, left)
 	}
 	r.Wait = time.Duration(l.leavesLocked(now, s, cost, r.Wait) - now)
-	r.OK = r.OK && (r.Wait == 0 || r.Wait <= maxWait && !l.leaving.full())
+	r.OK = r.OK && (r.Wait == 0 || r.Wait <= maxWait && !l.leaving.full(s.key, s.weight/l.weight))
 	if r.OK {
 		r.Remaining = max(r.Remaining-cost, 0)
 	}
@@ -260,7 +260,7 @@ func (l *fair) Peek(now int64, key string, cost int64) Result {
 	if len(l.keys) >= l.p.MaxKeys {
 		return l.decideLocked(now, nil, cost, left, l.p.MaxWait)
 	}
-	s := share{weight: l.weightOf(key)}
+	s := share{key: key, weight: l.weightOf(key)}
 	l.weight += s.weight
 	s.base = l.virtual - min(max(l.freeLocked(now)+l.most(&s), 0), l.most(&s))/s.weight
 	r := l.decideLocked(now, &s, cost, left, l.p.MaxWait)

@@ -9,8 +9,9 @@ import (
 
 // Granter is the seam to a store that several processes share. Grant asks for
 // want units of a limiter's key and returns how many of them are the caller's,
-// and until when (ns since the epoch) they may be used. It may do I/O. Granted
-// nothing, until is when to ask again. It is called from many goroutines.
+// and until when (ns since the epoch) they may be used. It may do I/O, and returns
+// when ctx ends: whoever stops waits for it. Granted nothing, until is when to ask
+// again. It is called from many goroutines.
 type Granter interface {
 	Grant(ctx context.Context, limiter, key string, want int64) (n, until int64, err error)
 }
@@ -43,6 +44,9 @@ type lease struct {
 
 // maxLeased bounds the keys of a Leased.
 const maxLeased = DefaultMaxKeys
+
+// forgetLooks is how many keys one more key looks at for one to be forgotten.
+const forgetLooks = 64
 
 // NewLeased returns a Leased of the limiter of that name. most is how many units
 // one lease holds at most; at least 1.
@@ -128,17 +132,25 @@ func (l *Leased) Settle(now int64, key string, estimate, actual int64) {
 
 func (l *Leased) add(now int64, key string, n int64) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	var let []*Place
 	if s := l.keys[key]; s != nil && (n < 0 || s.until > now) {
 		s.left = min(s.left+n, l.most)
+		let = l.serveLocked(now, s, true) // with a full lease nobody asks the store for them
 	}
+	l.mu.Unlock()
+	letGo(let)
 }
 
-// forgetLocked drops keys that hold nothing.
+// forgetLocked drops keys that hold nothing, of the few that it looks at: where all of
+// them hold something, a key more must not cost a look at each.
 func (l *Leased) forgetLocked(now int64) bool {
+	looks := forgetLooks
 	for key, s := range l.keys {
 		if !s.asking && s.until <= now && s.retryAt <= now && s.left >= 0 && len(s.waiting) == 0 {
 			delete(l.keys, key)
+		}
+		if looks--; looks == 0 {
+			break
 		}
 	}
 	return len(l.keys) < maxLeased

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -236,6 +237,33 @@ func TestLeaseWaitHammer(t *testing.T) {
 	s := leased.keys["k"]
 	if s.wanted != 0 || len(s.waiting) != 0 || used.Load()+s.left > granted.Load() {
 		t.Errorf("%d used of %d granted, %d left; %d wanted by %d", used.Load(), granted.Load(), s.left, s.wanted, len(s.waiting))
+	}
+}
+
+// What is given back while somebody waits is his, though the lease is full then and the
+// store is not asked.
+func TestWhatIsGivenBackIsForWhoWaits(t *testing.T) {
+	st := &scripted{grant: plenty}
+	l, leased := leasedLimiter(t, st, 10)
+	told := letCount(0)
+	joinAll(t, l, 1, 10, &told)
+	_ = leased.Refill(t.Context(), t0)
+	_, p := l.Join(t0, "new", 10, 5, 0, &told)
+	l.GiveBack(t0, "new", 10, t0)
+	if err := leased.Refill(t.Context(), t0); err != nil || p == nil || p.State() != policy.PlaceGranted || told != 2 || l.Waiting("new") != 0 {
+		t.Errorf("%+v, %d told, asked for %v: %v", p, told, st.asked, err)
+	}
+}
+
+// A key more than there may be looks at a few of the others only.
+func TestOneKeyMoreDoesNotLookAtAll(t *testing.T) {
+	leased := NewLeased("l", &scripted{grant: plenty}, 10)
+	for i := range maxLeased {
+		leased.Take(t0, strconv.Itoa(i), 1)
+	}
+	leased.Take(t0, "one more", 1)
+	if n := len(leased.keys); n < maxLeased-forgetLooks || n > maxLeased || leased.keys["one more"] == nil {
+		t.Errorf("%d keys of %d are left", n, maxLeased)
 	}
 }
 

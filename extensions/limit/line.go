@@ -64,6 +64,9 @@ func (p *Place) Until() int64 {
 	return p.until
 }
 
+// OfLease says that it waits for the answer of a store, and not for slots.
+func (p *Place) OfLease() bool { return p.lease != nil }
+
 // Ahead is how many stood before it when it joined.
 func (p *Place) Ahead() int { return p.ahead }
 

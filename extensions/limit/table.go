@@ -272,10 +272,10 @@ func (t *table) sweep(now int64) {
 		return
 	}
 	defer t.sweeping.Unlock()
+	t.credit += sweepRate
 	if t.max.Load() <= sweepAll {
-		t.credit = tableShards * tableShards // more than it has entries
-	} else {
-		t.credit += sweepRate
+		// More than it has entries, unless it was large before: those come in turn.
+		t.credit = max(t.credit, tableShards*tableShards)
 	}
 	for range tableShards {
 		if !t.evict(now, &t.shards[t.cursor]) {

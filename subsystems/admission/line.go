@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/gaia-host/gaia/extensions/limit"
 	"github.com/gaia-host/gaia/extensions/policy"
 )
 
@@ -118,8 +119,15 @@ func (c *Core) denyLine(now int64, op *Op, e *policy.Entry) Verdict {
 		d.Reason = fmt.Sprintf("the store that counts %s grants nothing for now", e.Limiter)
 	case st == policy.PlaceLost && now < e.Place.Until():
 		d.Reason = fmt.Sprintf("the line of %s is full, and somebody more urgent came", e.Limiter)
+	case ofLease(e.Place):
+		d.Reason = fmt.Sprintf("the store that counts %s did not answer in time", e.Limiter)
 	default:
 		d.Reason = fmt.Sprintf("no slot of %s came free in time", e.Limiter)
 	}
 	return c.deny(now, op, d)
+}
+
+func ofLease(p policy.Place) bool {
+	place, ok := p.(*limit.Place)
+	return ok && place.OfLease()
 }
