@@ -53,12 +53,12 @@ func BenchmarkLimiter(b *testing.B) {
 	for _, n := range []int{1, len(keys)} {
 		b.Run(fmt.Sprintf("tokenBucket/keys=%d", n), func(b *testing.B) {
 			l := mustNew(b, TokenBucket, Params{Rate: 1e6, Burst: 1e6})
-			now, i := t0, 0
+			now, i := t0, uint64(0)
 			b.ReportAllocs()
 			for b.Loop() {
 				now += 1000
 				i = (i*25214903917 + 11) & (1<<40 - 1)
-				l.Take(now, keys[(i>>8)%n], 1, 0)
+				l.Take(now, keys[(i>>8)%uint64(n)], 1, 0)
 			}
 		})
 	}

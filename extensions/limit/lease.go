@@ -28,11 +28,14 @@ type Leased struct {
 	most   int64
 	wanted chan struct{} // holds a signal while Refill has something to ask for
 
-	mu   sync.Mutex // guards the rest
-	keys map[string]*lease
+	mu     sync.Mutex // guards the rest
+	keys   map[string]*lease
+	hungry []*lease // those that Refill is to look at
 }
 
 type lease struct {
+	key         string
+	listed      bool // in hungry
 	left, until int64
 	spent       int64 // since the last refill: the demand
 	short       int64 // the most that did not find enough since then
@@ -45,8 +48,14 @@ type lease struct {
 // maxLeased bounds the keys of a Leased.
 const maxLeased = DefaultMaxKeys
 
-// forgetLooks is how many keys one more key looks at for one to be forgotten.
-const forgetLooks = 64
+const (
+	// forgetLooks is how many keys one more key looks at for one to be forgotten.
+	forgetLooks = 64
+	// refillLooks is how many keys a Refill looks at besides those that want something.
+	refillLooks = 1024
+	// refillsAtOnce is how many questions to the store are under way at once.
+	refillsAtOnce = 16
+)
 
 // NewLeased returns a Leased of the limiter of that name. most is how many units
 // one lease holds at most; at least 1.
@@ -58,7 +67,12 @@ func NewLeased(name string, from Granter, most int64) *Leased {
 // now and then.
 func (l *Leased) Wanted() <-chan struct{} { return l.wanted }
 
-func (l *Leased) want() {
+// wantLocked has Refill look at s.
+func (l *Leased) wantLocked(s *lease) {
+	if !s.listed {
+		s.listed = true
+		l.hungry = append(l.hungry, s)
+	}
 	select {
 	case l.wanted <- struct{}{}:
 	default:
@@ -87,8 +101,8 @@ func (l *Leased) keyLocked(now int64, key string) *lease {
 		if len(l.keys) >= maxLeased && !l.forgetLocked(now) {
 			return nil
 		}
-		s = &lease{}
-		l.keys[strings.Clone(key)] = s
+		s = &lease{key: strings.Clone(key)}
+		l.keys[s.key] = s
 	}
 	s.expire(now)
 	return s
@@ -107,14 +121,14 @@ func (l *Leased) takeLocked(now int64, s *lease, cost int64) Result {
 		s.spent, s.short = max(s.spent, cost), max(s.short, cost)
 		if r.Wait = time.Duration(s.retryAt - now); r.Wait <= 0 {
 			r.Wait = time.Millisecond // as soon as Refill has asked
-			l.want()
+			l.wantLocked(s)
 		}
 		return r
 	}
 	s.left -= cost
 	s.spent += cost
 	if 2*s.left < s.spent {
-		l.want()
+		l.wantLocked(s)
 	}
 	r.OK, r.Remaining = true, s.left
 	return r
@@ -146,7 +160,7 @@ func (l *Leased) add(now int64, key string, n int64) {
 func (l *Leased) forgetLocked(now int64) bool {
 	looks := forgetLooks
 	for key, s := range l.keys {
-		if !s.asking && s.until <= now && s.retryAt <= now && s.left >= 0 && len(s.waiting) == 0 {
+		if !s.asking && !s.listed && s.until <= now && s.retryAt <= now && s.left >= 0 && len(s.waiting) == 0 {
 			delete(l.keys, key)
 		}
 		if looks--; looks == 0 {
@@ -156,38 +170,76 @@ func (l *Leased) forgetLocked(now int64) bool {
 	return len(l.keys) < maxLeased
 }
 
+// need is what is to be asked for.
+type need struct {
+	of   *lease
+	want int64
+}
+
 // Refill asks for units of every key that somebody waits for, or that holds less than a
-// quarter of what it spent since it last asked: once for all who wait. It returns the
-// first error; the others are asked all the same.
+// quarter of what it spent since it last asked: once for all who wait. Of a thousand keys
+// it looks at all; of more, at those of which a Take found too little, and at some others.
+// It returns the first error; the others are asked all the same.
 func (l *Leased) Refill(ctx context.Context, now int64) error {
-	type need struct {
-		key  string
-		want int64
-	}
-	var needs []need
-	l.mu.Lock()
-	for key, s := range l.keys {
-		s.expire(now)
-		if want := min(max(2*s.spent, s.wanted), l.most); !s.asking && now >= s.retryAt && want > s.left && (4*s.left < want || max(s.short, s.wanted) > s.left) {
-			s.asking = true
-			needs = append(needs, need{key, want - s.left})
-		}
-	}
-	l.mu.Unlock()
+	var mu sync.Mutex // guards first
 	var first error
-	for _, n := range needs {
-		got, until, err := l.from.Grant(ctx, l.name, n.key, n.want)
-		if err != nil && first == nil {
-			first = err
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, refillsAtOnce)
+	ask := func(n need) {
+		got, until, err := l.from.Grant(ctx, l.name, n.of.key, n.want)
+		if err != nil {
+			mu.Lock()
+			if first == nil {
+				first = err
+			}
+			mu.Unlock()
 		}
 		l.mu.Lock()
-		s := l.keys[n.key]
-		s.granted(now, got, until, err)
-		let := l.serveLocked(now, s, got > 0)
+		n.of.granted(now, got, until, err)
+		let := l.serveLocked(now, n.of, got > 0)
 		l.mu.Unlock()
 		letGo(let)
 	}
+	needs := l.needs(now)
+	for i, n := range needs {
+		if i == len(needs)-1 { // most often the only one
+			ask(n)
+			break
+		}
+		slots <- struct{}{}
+		wg.Go(func() {
+			ask(n)
+			<-slots
+		})
+	}
+	wg.Wait()
 	return first
+}
+
+// needs is what is to be asked for now, and marks it as asked for.
+func (l *Leased) needs(now int64) (needs []need) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	look := func(s *lease) {
+		s.expire(now)
+		if want := min(max(2*s.spent, s.wanted), l.most); !s.asking && now >= s.retryAt && want > s.left && (4*s.left < want || max(s.short, s.wanted) > s.left) {
+			s.asking = true
+			needs = append(needs, need{s, want - s.left})
+		}
+	}
+	for i, s := range l.hungry {
+		l.hungry[i], s.listed = nil, false
+		look(s)
+	}
+	l.hungry = l.hungry[:0]
+	looks := refillLooks
+	for _, s := range l.keys {
+		look(s)
+		if looks--; looks == 0 {
+			break
+		}
+	}
+	return needs
 }
 
 // expire ends what is held once its time is over. A debt stays.

@@ -96,7 +96,7 @@ func (l *Leased) serveLocked(now int64, s *lease, gave bool) []*Place {
 	let := slices.Clone(s.waiting[:served])
 	s.waiting = slices.Delete(s.waiting, 0, served)
 	if len(s.waiting) > 0 {
-		l.want()
+		l.wantLocked(s)
 	}
 	return let
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
@@ -257,14 +258,85 @@ func TestWhatIsGivenBackIsForWhoWaits(t *testing.T) {
 
 // A key more than there may be looks at a few of the others only.
 func TestOneKeyMoreDoesNotLookAtAll(t *testing.T) {
-	leased := NewLeased("l", &scripted{grant: plenty}, 10)
+	leased := NewLeased("l", granter(func(_ context.Context, _ string, want int64) (int64, int64, error) { return want, t0 + sec, nil }), 10)
 	for i := range maxLeased {
 		leased.Take(t0, strconv.Itoa(i), 1)
 	}
-	leased.Take(t0, "one more", 1)
+	_ = leased.Refill(t.Context(), t0)
+	leased.Take(t0+sec, "one more", 1) // all leases are over
 	if n := len(leased.keys); n < maxLeased-forgetLooks || n > maxLeased || leased.keys["one more"] == nil {
 		t.Errorf("%d keys of %d are left", n, maxLeased)
 	}
+}
+
+// Of more keys than a Refill looks at it asks for those of which somebody wants units, and
+// for some of the others.
+func TestARefillDoesNotLookAtAll(t *testing.T) {
+	const keys = 5 * refillLooks
+	var asked sync.Map
+	count := func() (n int) {
+		asked.Range(func(any, any) bool { n++; return true })
+		asked.Clear()
+		return n
+	}
+	leased := NewLeased("l", granter(func(_ context.Context, key string, want int64) (int64, int64, error) {
+		asked.Store(key, want)
+		return want, t0 + sec, nil
+	}), 10)
+	name := func(i int) string { return strconv.Itoa(i) }
+	for i := range keys {
+		leased.Take(t0, name(i), 1)
+	}
+	_ = leased.Refill(t.Context(), t0)
+	if n := count(); n != keys {
+		t.Errorf("%d of %d who want were asked for", n, keys)
+	}
+	for i := range keys {
+		if r := leased.Take(t0, name(i), 1); !r.OK {
+			t.Fatalf("%d: %+v", i, r)
+		}
+	}
+	leased.Take(t0+2*sec, name(7), 1) // all leases are over, and this one is missed
+	_ = leased.Refill(t.Context(), t0+2*sec)
+	if want, ok := asked.Load(name(7)); !ok || want != int64(2) {
+		t.Errorf("it was asked for %v", want)
+	}
+	if n := count(); n > refillLooks+1 {
+		t.Errorf("%d were asked for", n)
+	}
+}
+
+// The store is asked about several keys at once: one that takes its time holds up no other.
+func TestQuestionsDoNotWaitForEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var here sync.WaitGroup
+		here.Add(refillsAtOnce)
+		leased := NewLeased("l", granter(func(ctx context.Context, _ string, want int64) (int64, int64, error) {
+			here.Done()
+			all := make(chan struct{})
+			go func() { here.Wait(); close(all) }()
+			select {
+			case <-all:
+				return want, t0 + 100*sec, nil
+			case <-ctx.Done():
+				return 0, 0, ctx.Err()
+			}
+		}), 10)
+		for i := range refillsAtOnce {
+			leased.Take(t0, strconv.Itoa(i), 1)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := leased.Refill(ctx, t0); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+type granter func(ctx context.Context, key string, want int64) (n, until int64, err error)
+
+func (g granter) Grant(ctx context.Context, _, key string, want int64) (n, until int64, err error) {
+	return g(ctx, key, want)
 }
 
 // signal is told at most once at a time.

@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -65,7 +66,7 @@ func (r *run) end(i int) {
 // over is by how much those who left went over the bound in any closed interval, in ns:
 // they are charged to a bucket that allows exactly that.
 func (r *run) over(rate *Rate) (most int64) {
-	slices.SortFunc(r.all, func(a, b leaving) int { return int(a.at - b.at) })
+	slices.SortFunc(r.all, func(a, b leaving) int { return cmp.Compare(a.at, b.at) })
 	tat := int64(0)
 	for _, a := range r.all {
 		if a.cost > 0 {
@@ -115,7 +116,7 @@ func TestBusyBucketGivesBackAll(t *testing.T) {
 		for now := t0; now < end; now += sec / 300 {
 			if r := l.Take(now, "k", estimate, c.maxWait); r.OK {
 				at := now + int64(r.Wait)
-				i, _ := slices.BinarySearchFunc(open, at, func(a leaving, at int64) int { return int(a.at - at) })
+				i, _ := slices.BinarySearchFunc(open, at, func(a leaving, at int64) int { return cmp.Compare(a.at, at) })
 				open = slices.Insert(open, i, leaving{at, estimate, estimate})
 			}
 			for len(open) > 0 && open[0].at+int64(c.answer) <= now {

@@ -34,7 +34,7 @@ type trail struct {
 // where the one before ends.
 type stretch struct {
 	end, least int64
-	waiters    int // of the future: who have not given back
+	waiters    int64 // of the future: who have not given back
 }
 
 // stretches are stretches by their ends.
@@ -44,7 +44,7 @@ type stretches struct {
 }
 
 // many waiters are those of which nothing is known.
-const many = 1 << 40
+const many int64 = 1 << 40
 
 func newTrail(now, tat int64, r *Rate) *trail {
 	h := &trail{}
