@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/limit"
@@ -13,10 +14,13 @@ const (
 	refillEvery = 100 * time.Millisecond
 	// refillTime bounds one round of questions to the store.
 	refillTime = 5 * time.Second
+	// refillRounds is how many rounds may be under way: a key about which the store does
+	// not answer holds up its own round, and not all keys that come later.
+	refillRounds = 4
 )
 
 // leases hold units of limiters that several hosts have in common. Each is refilled by
-// a goroutine of its own, from the host's start to its stop.
+// goroutines of its own, from the host's start to its stop.
 type leases struct {
 	mu      sync.Mutex // guards what follows
 	byName  map[string]*limit.Leased
@@ -60,8 +64,12 @@ func (ls *leases) start(ctx context.Context, h *Host) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	ls.started = func(l *limit.Leased) {
-		if ctx.Err() == nil {
-			h.wg.Go(func() { h.refill(ctx, l) })
+		if ctx.Err() != nil {
+			return
+		}
+		failing := &atomic.Bool{}
+		for range refillRounds {
+			h.wg.Go(func() { h.refill(ctx, l, failing) })
 		}
 	}
 	for _, l := range ls.byName {
@@ -69,10 +77,9 @@ func (ls *leases) start(ctx context.Context, h *Host) {
 	}
 }
 
-func (h *Host) refill(ctx context.Context, l *limit.Leased) {
-	ticks := time.NewTicker(refillEvery)
+func (h *Host) refill(ctx context.Context, l *limit.Leased, failing *atomic.Bool) {
+	ticks := time.NewTicker(refillRounds * refillEvery)
 	defer ticks.Stop()
-	failing := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -83,9 +90,8 @@ func (h *Host) refill(ctx context.Context, l *limit.Leased) {
 		asked, cancel := context.WithTimeout(ctx, refillTime)
 		err := l.Refill(asked, h.clock())
 		cancel()
-		if err != nil && !failing && ctx.Err() == nil {
+		if was := failing.Swap(err != nil); err != nil && !was && ctx.Err() == nil {
 			h.log.Warn("the store of limits does not answer; what is not leased is refused", "error", err.Error())
 		}
-		failing = err != nil
 	}
 }

@@ -187,3 +187,56 @@ func TestAStoreThatFailsIsAskedAgain(t *testing.T) {
 		return code == 200
 	})
 }
+
+// A key about which the store does not answer holds up no other.
+func TestAKeyWithoutAnAnswerHoldsUpNoOther(t *testing.T) {
+	whole, err := limit.New(limit.TokenBucket, limit.Params{Rate: 1000, Burst: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := &stuckStore{asked: make(chan struct{}), answer: make(chan struct{}), Granter: limit.NewLocal(map[string]limit.Limiter{"p/pace": whole}, time.Hour, func() int64 { return time.Now().UnixNano() })}
+	file := filepath.Join(t.TempDir(), "p.js")
+	save(t, file, strings.Replace(sharedPolicy, `"all"`, "req.path", 1))
+	th := sharingLimit(t, Options{Policies: []string{file}, Store: store, Leases: map[string]int64{"p/pace": 10}}, "routes.api.url="+plainUpstream(t))
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if code, _, body, err := th.try("/api/stuck"); code != 429 || !strings.Contains(body, "grants nothing") {
+			t.Error(code, body, err)
+		}
+	})
+	<-store.asked
+	for range 3 {
+		if code, _, body := th.get("/api/free"); code != 200 {
+			t.Errorf("%d %s", code, body)
+		}
+	}
+	if store.over.Load() {
+		t.Error("they waited for the other's answer")
+	}
+	close(store.answer)
+	wg.Wait()
+}
+
+// stuckStore does not answer about one key until it may.
+type stuckStore struct {
+	limit.Granter
+	asked, answer chan struct{}
+	over          atomic.Bool // the question was given up
+}
+
+func (s *stuckStore) Grant(ctx context.Context, name, key string, want int64) (int64, int64, error) {
+	if !strings.Contains(key, "stuck") {
+		return s.Granter.Grant(ctx, name, key, want)
+	}
+	select {
+	case s.asked <- struct{}{}:
+	case <-ctx.Done():
+	}
+	select {
+	case <-s.answer:
+		return 0, time.Now().Add(time.Hour).UnixNano(), nil
+	case <-ctx.Done():
+		s.over.Store(true)
+		return 0, 0, ctx.Err()
+	}
+}
