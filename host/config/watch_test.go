@@ -74,7 +74,6 @@ func TestWatcherSaves(t *testing.T) {
 		"in place": put,
 		"truncate, then write": func(t *testing.T, path, text string) {
 			put(t, path, "")
-			time.Sleep(5 * time.Millisecond)
 			put(t, path, text)
 		},
 		"rename over": func(t *testing.T, path, text string) {
@@ -88,13 +87,11 @@ func TestWatcherSaves(t *testing.T) {
 		},
 		"remove, then create": func(t *testing.T, path, text string) {
 			must(t, os.Remove(path))
-			time.Sleep(50 * time.Millisecond)
 			put(t, path, text)
 		},
 		"five saves in a row": func(t *testing.T, path, text string) {
 			for i := range 5 {
 				put(t, path, strings.Repeat("x", i))
-				time.Sleep(10 * time.Millisecond)
 			}
 			put(t, path, text)
 		},
@@ -112,6 +109,62 @@ func TestWatcherSaves(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A save that takes a while, with an event for each step, is one report: pauses are those
+// of the bubble, so that a busy machine makes none longer.
+func TestWatcherSavesWithPauses(t *testing.T) {
+	for name, c := range map[string]struct {
+		pause time.Duration
+		steps []func(t *testing.T, path, text string)
+	}{
+		"truncate, then write": {5 * time.Millisecond, []func(*testing.T, string, string){
+			func(t *testing.T, path, _ string) { put(t, path, "") }, put,
+		}},
+		"remove, then create": {50 * time.Millisecond, []func(*testing.T, string, string){
+			func(t *testing.T, path, _ string) { must(t, os.Remove(path)) }, put,
+		}},
+		"three saves in a row": {10 * time.Millisecond, []func(*testing.T, string, string){
+			func(t *testing.T, path, _ string) { put(t, path, "x") },
+			func(t *testing.T, path, _ string) { put(t, path, "xx") }, put,
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "gaia.yaml")
+			put(t, path, "one")
+			synctest.Test(t, func(t *testing.T) {
+				told, reports := watchingInBubble(t, path)
+				for _, text := range []string{"two", "three", "four"} {
+					for _, step := range c.steps {
+						step(t, path, text)
+						told()
+						time.Sleep(c.pause)
+					}
+					expect(t, reports, text)
+				}
+				if len(reports) != 0 {
+					t.Errorf("reported too much: %q", <-reports)
+				}
+			})
+		})
+	}
+}
+
+// watchingInBubble starts a watcher on path that hears of events from told alone, and
+// returns the channel of the contents that it reports.
+func watchingInBubble(t *testing.T, path string) (told func(), reports chan string) {
+	events := make(chan fsnotify.Event)
+	reports = make(chan string, 100)
+	w := NewWatcher([]string{path}, func([]string) {
+		text, err := os.ReadFile(path)
+		must(t, err)
+		reports <- string(text)
+	}, nil)
+	w.poll = time.Hour
+	w.open = func() (notifier, <-chan fsnotify.Event, <-chan error, error) { return deaf{}, events, nil, nil }
+	w.Start(t.Context())
+	t.Cleanup(w.Stop)
+	return func() { events <- fsnotify.Event{Name: path} }, reports
 }
 
 func TestWatcherConfigMap(t *testing.T) {
@@ -189,12 +242,16 @@ func TestWatcherSetPaths(t *testing.T) {
 func TestWatcherSameContentIsNoChange(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.js")
 	put(t, path, "1")
-	_, reports := watching(t, path)
-	put(t, path, "1")
-	must(t, os.Chtimes(path, time.Time{}, time.Now().Add(time.Hour)))
-	time.Sleep(2*watchDebounce + 2*watchSettle)
-	put(t, path, "2")
-	expect(t, reports, "a.js=2")
+	synctest.Test(t, func(t *testing.T) {
+		told, reports := watchingInBubble(t, path)
+		put(t, path, "1")
+		must(t, os.Chtimes(path, time.Time{}, time.Now().Add(time.Hour)))
+		told()
+		time.Sleep(2*watchDebounce + 2*watchSettle)
+		put(t, path, "2")
+		told()
+		expect(t, reports, "2")
+	})
 }
 
 // Without events the poll finds the change; time is the bubble's.
@@ -225,20 +282,14 @@ func TestWatcherUnderConstantEvents(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.js")
 	put(t, path, "1")
 	synctest.Test(t, func(t *testing.T) {
-		var reported atomic.Int32
-		events := make(chan fsnotify.Event)
-		w := NewWatcher([]string{path}, func([]string) { reported.Add(1) }, nil)
-		w.poll = time.Hour
-		w.open = func() (notifier, <-chan fsnotify.Event, <-chan error, error) { return deaf{}, events, nil, nil }
-		w.Start(t.Context())
-		defer w.Stop()
+		told, reports := watchingInBubble(t, path)
 		put(t, path, "2")
 		for range 100 {
-			events <- fsnotify.Event{Name: path}
+			told()
 			time.Sleep(watchDebounce / 2)
 		}
-		if reported.Load() != 1 {
-			t.Errorf("%d reports", reported.Load())
+		if len(reports) != 1 {
+			t.Errorf("%d reports", len(reports))
 		}
 	})
 }

@@ -17,9 +17,6 @@ const (
 	Chromium      Engine = "chromium"
 )
 
-// Engines lists the engines.
-func Engines() []Engine { return []Engine{HeadlessShell, Chromium} }
-
 func (e Engine) debianPackage() string {
 	if e == Chromium {
 		return "chromium"
