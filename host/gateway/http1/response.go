@@ -22,7 +22,8 @@ const (
 var errBodyUnread = errors.New("http1: the request's body was not read to its end")
 
 // ResponseWriter is the answer to a request. Besides http.ResponseWriter it is a
-// http.Flusher and a http.Hijacker, and has SetReadDeadline, Set, SetLength and Release.
+// http.Flusher and a http.Hijacker, and has SetReadDeadline, Set, SetBytes,
+// SetLength and Release.
 type ResponseWriter struct {
 	c      *conn
 	x      *exchange
@@ -99,9 +100,9 @@ func (w *ResponseWriter) free() {
 // Header implements http.ResponseWriter.
 func (w *ResponseWriter) Header() http.Header { return w.header }
 
-// Set sets a field to one value, before WriteHeader. The name is in the canonical form and
-// none that the server decides on. Unlike Header, which does not tell of it, it allocates
-// nothing; an informational answer does not have it.
+// Set sets a field to one value, once for each name, before WriteHeader. The name is in the
+// canonical form and none that the server decides on. Unlike Header, which does not tell of
+// it, it allocates nothing; an informational answer does not have it.
 func (w *ResponseWriter) Set(name, value string) {
 	w.forget(name)
 	w.own = appendLine(w.own, name, value)

@@ -75,8 +75,8 @@ func (x *exchange) mayRepeat(r *Request) bool {
 	return x.read && !x.begun && r.repeatable()
 }
 
-// write looks whether a kept connection is still of use, sends the head, and the body where that is short and there; another body is
-// sent by a goroutine of its own from then on.
+// write looks whether a kept connection is still of use, and sends the head, and the body
+// where that is short and there; another body is sent by a goroutine of its own from then on.
 func (x *exchange) write(r *Request) error {
 	c := x.conn
 	// What is below TLS tells nothing of when its next bytes are there.
