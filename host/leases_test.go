@@ -181,11 +181,29 @@ func TestAStoreThatFailsIsAskedAgain(t *testing.T) {
 	if code, h, _ := th.get("/api/"); code != 429 || h.Get("Retry-After") == "" {
 		t.Errorf("status %d without a lease", code)
 	}
+	th.waitFor("the log says so", func() bool {
+		return strings.Contains(th.log.String(), "the store of limits does not answer; what is not leased is refused")
+	})
 	store.down.Store(false)
 	th.waitFor("the store is asked again", func() bool {
 		code, _, _ := th.get("/api/")
 		return code == 200
 	})
+}
+
+// A limiter of slots cannot be shared: it counts here, and the log says so.
+func TestALimiterOfSlotsIsNotShared(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "p.js")
+	save(t, file, strings.Replace(sharedPolicy, `tokenBucket("pace", { rate: 1000, burst: 1000 })`, `concurrency("pace", { max: 10 })`, 1))
+	store := &sharedStore{}
+	store.down.Store(true)
+	th := sharingLimit(t, Options{Policies: []string{file}, Store: store, Leases: map[string]int64{"p/pace": 5}}, "routes.api.url="+plainUpstream(t))
+	if code, _, body := th.get("/api/"); code != 200 || store.asked.Load() != 0 {
+		t.Errorf("%d %s, the store was asked %d times", code, body, store.asked.Load())
+	}
+	if !strings.Contains(th.log.String(), "a limiter cannot be shared") {
+		t.Errorf("log: %s", th.log.String())
+	}
 }
 
 // A key about which the store does not answer holds up no other.

@@ -86,3 +86,39 @@ func TestAStoreThatNeverAnswers(t *testing.T) {
 		}
 	})
 }
+
+// broke is a store that grants nothing, and says for how long.
+type broke struct{}
+
+func (broke) Grant(context.Context, string, string, int64) (n, until int64, err error) {
+	return 0, time.Now().Add(time.Minute).UnixNano(), nil
+}
+
+// Who waits for a store that grants nothing is told so, and when to come back.
+func TestAStoreThatGrantsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := DefaultConfig()
+		cfg.Limits.Global = Limit{Rate: 1, Per: time.Hour, Burst: 100, MaxWait: Patient}
+		leased := limit.NewLeased("global", broke{}, 10)
+		cfg.Share = func(_ string, l limit.Limiter) limit.Limiter { return limit.NewShared(l, leased) }
+		c, err := New(Options{Subsystem: policy.SubsystemAPI, Config: cfg})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := NewDriver(c, nil, nil)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			_, err := call(t.Context(), d, 5, 0)
+			var e *DeniedError
+			const reason = "the store that counts limits.api.global grants nothing for now"
+			if !errors.As(err, &e) || e.Kind != KindLimit || e.Reason != reason || e.RetryAfter != time.Minute {
+				t.Errorf("%+v", err)
+			}
+		})
+		synctest.Wait()
+		if err := leased.Refill(t.Context(), d.Now()); err != nil {
+			t.Error(err)
+		}
+		wg.Wait()
+	})
+}
