@@ -2,6 +2,8 @@ package host
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,7 +40,7 @@ func (h *Host) share(name string, l limit.Limiter) limit.Limiter {
 		h.log.Warn("a limiter cannot be shared: only those of rates and windows can", "limiter", name, "kind", l.Kind().String())
 		return l
 	}
-	return limit.NewShared(l, h.leases.of(name, h.o.Store, most))
+	return limit.NewShared(l, h.leases.of(name, &heard{Granter: h.o.Store, log: h.log}, most))
 }
 
 // of returns the leases of a name: one that is declared anew goes on with what it holds.
@@ -67,9 +69,10 @@ func (ls *leases) start(ctx context.Context, h *Host) {
 		if ctx.Err() != nil {
 			return
 		}
-		failing := &atomic.Bool{}
+		ticks := time.NewTicker(refillEvery) // each tick is of one round
+		context.AfterFunc(ctx, ticks.Stop)
 		for range refillRounds {
-			h.wg.Go(func() { h.refill(ctx, l, failing) })
+			h.wg.Go(func() { h.refill(ctx, l, ticks.C) })
 		}
 	}
 	for _, l := range ls.byName {
@@ -77,21 +80,32 @@ func (ls *leases) start(ctx context.Context, h *Host) {
 	}
 }
 
-func (h *Host) refill(ctx context.Context, l *limit.Leased, failing *atomic.Bool) {
-	ticks := time.NewTicker(refillRounds * refillEvery)
-	defer ticks.Stop()
+func (h *Host) refill(ctx context.Context, l *limit.Leased, ticks <-chan time.Time) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-l.Wanted():
-		case <-ticks.C:
+		case <-ticks:
 		}
 		asked, cancel := context.WithTimeout(ctx, refillTime)
-		err := l.Refill(asked, h.clock())
+		_ = l.Refill(asked, h.clock()) // heard has said what failed
 		cancel()
-		if was := failing.Swap(err != nil); err != nil && !was && ctx.Err() == nil {
-			h.log.Warn("the store of limits does not answer; what is not leased is refused", "error", err.Error())
-		}
 	}
+}
+
+// heard is a store whose failure is said once, until it answers again.
+type heard struct {
+	limit.Granter
+	log     *slog.Logger
+	failing atomic.Bool
+}
+
+// Grant implements limit.Granter.
+func (s *heard) Grant(ctx context.Context, limiter, key string, want int64) (n, until int64, err error) {
+	n, until, err = s.Granter.Grant(ctx, limiter, key, want)
+	if was := s.failing.Swap(err != nil); err != nil && !was && !errors.Is(ctx.Err(), context.Canceled) {
+		s.log.Warn("the store of limits does not answer; what is not leased is refused", "limiter", limiter, "error", err.Error())
+	}
+	return n, until, err
 }

@@ -3,12 +3,14 @@ package host
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/limit"
@@ -257,4 +259,73 @@ func (s *stuckStore) Grant(ctx context.Context, name, key string, want int64) (i
 		s.over.Store(true)
 		return 0, 0, ctx.Err()
 	}
+}
+
+// timedStore notes when it is asked, grants nothing, and may be asked again at once.
+type timedStore struct {
+	mu    sync.Mutex // guards what follows
+	asked []time.Time
+	err   error
+}
+
+func (s *timedStore) Grant(context.Context, string, string, int64) (int64, int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = append(s.asked, time.Now())
+	return 0, time.Now().UnixNano(), s.err
+}
+
+// wantsOnce has a host want a unit of a store, looks after its leases for a second, and
+// returns what the host said.
+func wantsOnce(t *testing.T, store *timedStore) string {
+	t.Helper()
+	var said strings.Builder
+	h := &Host{clock: func() int64 { return time.Now().UnixNano() }, log: slog.New(slog.NewTextHandler(&said, nil)),
+		o: Options{Store: store, Leases: map[string]int64{"p/pace": 10, "p/slots": 10}}}
+	ctx, cancel := context.WithCancel(t.Context())
+	h.leases.start(ctx, h)
+	for name, kind := range map[string]limit.Kind{"p/pace": limit.TokenBucket, "p/slots": limit.Concurrency} {
+		l, err := limit.New(kind, limit.Params{Rate: 1000, Burst: 1000, Max: 1000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := h.share(name, l).Take(h.clock(), "k", 1, 0); r.OK != (name == "p/slots") {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+	time.Sleep(time.Second + time.Millisecond)
+	cancel()
+	h.wg.Wait()
+	return said.String()
+}
+
+// What is wanted is asked for at once, and then a tenth of a second after each answer that
+// granted nothing. What cannot be shared is said, and counts for itself.
+func TestLeasesAreLookedAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, began := &timedStore{}, time.Now()
+		said := wantsOnce(t, store)
+		if len(store.asked) != 11 {
+			t.Fatalf("asked %d times in a second: %v", len(store.asked), store.asked)
+		}
+		for i, at := range store.asked {
+			if after := at.Sub(began); after != time.Duration(i)*refillEvery {
+				t.Errorf("question %d after %v", i, after)
+			}
+		}
+		if !strings.Contains(said, `msg="a limiter cannot be shared: only those of rates and windows can" limiter=p/slots kind=concurrency`) || strings.Count(said, "\n") != 1 {
+			t.Errorf("said %s", said)
+		}
+	})
+}
+
+// That a store fails is said once, of which limiter.
+func TestAStoreThatFailsIsSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &timedStore{err: errors.New("no store")}
+		said := wantsOnce(t, store)
+		if want := `msg="the store of limits does not answer; what is not leased is refused" limiter=p/pace error="no store"`; strings.Count(said, want) != 1 || len(store.asked) < 2 {
+			t.Errorf("asked %d times, said %s", len(store.asked), said)
+		}
+	})
 }
