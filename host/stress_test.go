@@ -1,7 +1,6 @@
 package host
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -262,25 +261,7 @@ func (s *stress) process(i int) error {
 // echoServer says everything back.
 func echoServer(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() {
-				defer c.Close()
-				_, _ = bufio.NewReader(c).WriteTo(c)
-			})
-		}
-	})
-	t.Cleanup(func() { _ = l.Close(); wg.Wait() })
-	return l.Addr().String()
+	return testkit.Connections(t, func(c net.Conn, _ int) { _, _ = io.Copy(c, c) }).Host
 }
 
 // A thousand real operations over all five subsystems at once, asked for as a user

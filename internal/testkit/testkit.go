@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"sync"
 	"testing"
 	"time"
 )
@@ -57,6 +58,34 @@ func Serve(t testing.TB, h http.HandlerFunc) *url.URL {
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
 	return URL(t, s.URL)
+}
+
+// Connections serves connections with f, one goroutine each, which closes them; n counts
+// them from 1. The test ends when the last of them has. It returns the address.
+func Connections(t testing.TB, f func(c net.Conn, n int)) *url.URL {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for n := 1; ; n++ {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer c.Close()
+				f(c, n)
+			})
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		wg.Wait()
+	})
+	return URL(t, "http://"+l.Addr().String())
 }
 
 // URL parses an address that is known to be good.

@@ -20,7 +20,7 @@ import (
 )
 
 func TestFailuresAreSortedAndTriedAgain(t *testing.T) {
-	reset := raw(t, func(c net.Conn, n int) {
+	reset := testkit.Connections(t, func(c net.Conn, n int) {
 		readHead(c)
 		if n < 3 {
 			_ = c.(*net.TCPConn).SetLinger(0)
@@ -33,7 +33,7 @@ func TestFailuresAreSortedAndTriedAgain(t *testing.T) {
 	if status, body := text(t, p, c); status != 200 || body != "ok" || c.Result.Attempts != 3 {
 		t.Errorf("reset: %d %q after %d attempts", status, body, c.Result.Attempts)
 	}
-	half := raw(t, func(c net.Conn, _ int) {
+	half := testkit.Connections(t, func(c net.Conn, _ int) {
 		readHead(c)
 		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
 	})
@@ -156,7 +156,7 @@ func TestBreakerFlap(t *testing.T) {
 }
 
 func TestADeadKeptConnectionCostsNoAttempt(t *testing.T) {
-	u := raw(t, func(c net.Conn, n int) {
+	u := testkit.Connections(t, func(c net.Conn, n int) {
 		r := bufio.NewReader(c)
 		for i := 1; ; i++ {
 			req, err := http.ReadRequest(r)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/url"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,7 +14,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/gaia-host/gaia/extensions/policy"
-	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -141,26 +139,6 @@ type slowBody struct {
 func (b *slowBody) Read(p []byte) (int, error) { return b.r.Read(p[:min(len(p), 4096)]) }
 
 func (b *slowBody) Close() error { b.once.Do(func() { close(b.closed) }); return nil }
-
-// raw serves connections with f, one goroutine each.
-func raw(t *testing.T, f func(c net.Conn, n int)) *url.URL {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for n := 1; ; n++ {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() { defer c.Close(); f(c, n) })
-		}
-	})
-	t.Cleanup(func() { l.Close(); wg.Wait() })
-	return testkit.URL(t, "http://"+l.Addr().String())
-}
 
 func readHead(c net.Conn) {
 	buf := make([]byte, 0, 4096)

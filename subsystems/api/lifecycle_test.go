@@ -68,7 +68,7 @@ func TestStopDrains(t *testing.T) {
 }
 
 func TestStopCutsWhatIsLeft(t *testing.T) {
-	u := raw(t, func(c net.Conn, _ int) {
+	u := testkit.Connections(t, func(c net.Conn, _ int) {
 		readHead(c)
 		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
 		_, _ = io.Copy(io.Discard, c) // until cut

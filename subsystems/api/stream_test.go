@@ -113,7 +113,7 @@ func TestInformationalAnswers(t *testing.T) {
 }
 
 func TestUpgrade(t *testing.T) {
-	u := raw(t, func(c net.Conn, _ int) {
+	u := testkit.Connections(t, func(c net.Conn, _ int) {
 		r := bufio.NewReader(c)
 		if _, err := http.ReadRequest(r); err != nil {
 			return
@@ -142,7 +142,7 @@ func TestUpgrade(t *testing.T) {
 }
 
 func TestTunnel(t *testing.T) {
-	u := raw(t, func(c net.Conn, _ int) { _, _ = io.Copy(c, c) })
+	u := testkit.Connections(t, func(c net.Conn, _ int) { _, _ = io.Copy(c, c) })
 	var seen policy.Request
 	var ended policy.Response
 	p := newPool(t, &goPolicy{

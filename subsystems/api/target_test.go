@@ -37,7 +37,7 @@ func TestTargets(t *testing.T) {
 }
 
 func TestTunnelToAGroup(t *testing.T) {
-	u := raw(t, func(c net.Conn, _ int) { _, _ = io.Copy(c, c) })
+	u := testkit.Connections(t, func(c net.Conn, _ int) { _, _ = io.Copy(c, c) })
 	l, _ := net.Listen("tcp", "127.0.0.1:0")
 	l.Close()
 	g, err := route.NewGroup([]route.Upstream{{Name: "a", URL: testkit.URL(t, "http://"+l.Addr().String()), Weight: 1}, {Name: "b", URL: u, Weight: 1}}, nil)

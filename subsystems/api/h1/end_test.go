@@ -184,7 +184,7 @@ func TestExpectHoldsTheBodyBack(t *testing.T) {
 			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(b), b)
 		}
 	})
-	for path, patience := range map[string]time.Duration{"/yes": patience, "/no": patience, "/nothing": 10 * time.Millisecond} {
+	for path, patience := range map[string]time.Duration{"/yes": testkit.Patience, "/no": testkit.Patience, "/nothing": 10 * time.Millisecond} {
 		tr, _ := transport(t, func(c *Config) { c.ContinueTimeout = patience })
 		at := *u
 		at.Path = path

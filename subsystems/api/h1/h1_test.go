@@ -12,10 +12,8 @@ import (
 	"net/textproto"
 	"net/url"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/gaia-host/gaia/internal/testkit"
 
@@ -24,14 +22,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is more than anything here takes on a loaded machine.
-const patience = 30 * time.Second
-
 // transport returns a Transport whose dials are counted.
 func transport(t testing.TB, change func(*Config)) (*Transport, *atomic.Int64) {
 	t.Helper()
 	var dials atomic.Int64
-	c := Config{HeaderTimeout: patience, ContinueTimeout: patience, Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+	c := Config{HeaderTimeout: testkit.Patience, ContinueTimeout: testkit.Patience, Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
 		dials.Add(1)
 		return (&net.Dialer{}).DialContext(ctx, network, addr)
 	}}
@@ -53,28 +48,7 @@ func transport(t testing.TB, change func(*Config)) (*Transport, *atomic.Int64) {
 // raw serves connections with f, one goroutine each; n counts them from 1.
 func raw(t testing.TB, f func(c net.Conn, r *bufio.Reader, n int)) *url.URL {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for n := 1; ; n++ {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() {
-				defer c.Close()
-				f(c, bufio.NewReader(c), n)
-			})
-		}
-	})
-	t.Cleanup(func() {
-		l.Close()
-		wg.Wait()
-	})
-	return testkit.URL(t, "http://"+l.Addr().String())
+	return testkit.Connections(t, func(c net.Conn, n int) { f(c, bufio.NewReader(c), n) })
 }
 
 // request reads one request with its body.
@@ -90,7 +64,7 @@ func request(r *bufio.Reader) (*http.Request, string, error) {
 // ask sends r and reads the answer.
 func ask(t testing.TB, tr *Transport, r *Request) (*http.Response, string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
 	res, err := tr.RoundTrip(ctx, r)
 	if err != nil {

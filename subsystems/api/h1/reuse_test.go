@@ -296,7 +296,7 @@ func TestTLS(t *testing.T) {
 	s.Config.ErrorLog = nil
 	settings := s.Client().Transport.(*http.Transport).TLSClientConfig
 	tr, dials := transport(t, func(c *Config) {
-		c.TLS, c.TLSTimeout = settings, patience
+		c.TLS, c.TLSTimeout = settings, testkit.Patience
 		dial := c.Dial
 		c.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			if addr != "example.com:443" {
