@@ -7,7 +7,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -164,9 +163,7 @@ func TestSamplesAreTakenWhileNothingIsUnderWay(t *testing.T) {
 			return nil
 		})
 	}
-	for met.Load() < 100 {
-		runtime.Gosched()
-	}
+	testkit.Until(t, "they are busy", func() bool { return met.Load() >= 100 })
 	k.calm(t, s, func() { after = sample(t, temp) })
 	cancel()
 	wg.Wait()
