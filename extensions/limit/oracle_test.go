@@ -9,12 +9,14 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/gaia-host/gaia/internal/testkit"
 )
 
 // fewer is how many times fewer trials the race detector is given: it looks for
 // races, which a law of chance has none of.
 func fewer(n int) int {
-	if raceEnabled {
+	if testkit.Race {
 		return n / 20
 	}
 	return n
@@ -22,7 +24,7 @@ func fewer(n int) int {
 
 // skipLaw skips a law of large numbers under the race detector.
 func skipLaw(t *testing.T) {
-	if raceEnabled {
+	if testkit.Race {
 		t.Skip("one goroutine, and too many trials for the race detector")
 	}
 }
