@@ -89,9 +89,7 @@ func (l *Leased) Take(now int64, key string, cost int64) Result {
 func (l *Leased) try(now int64, key string, cost int64) (r Result, unknown bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := l.keyLocked(now, key)
-	r = l.takeLocked(now, s, cost)
-	return r, !r.OK && s != nil && cost <= l.most && now >= s.retryAt
+	return l.takeLocked(now, l.keyLocked(now, key), cost)
 }
 
 // keyLocked is what is held of a key, nil where there are too many.
@@ -108,22 +106,23 @@ func (l *Leased) keyLocked(now int64, key string) *lease {
 	return s
 }
 
-func (l *Leased) takeLocked(now int64, s *lease, cost int64) Result {
+// takeLocked is try, of what is held in s.
+func (l *Leased) takeLocked(now int64, s *lease, cost int64) (r Result, unknown bool) {
 	if s == nil {
-		return Result{Wait: RetryHint, Limit: l.most}
+		return Result{Wait: RetryHint, Limit: l.most}, false
 	}
-	r := Result{Limit: l.most, Remaining: s.left}
+	r = Result{Limit: l.most, Remaining: s.left}
 	switch {
 	case cost > l.most:
 		r.Wait = Never
-		return r
+		return r, false
 	case cost > s.left || len(s.waiting) > 0:
 		s.spent, s.short = max(s.spent, cost), max(s.short, cost)
 		if r.Wait = time.Duration(s.retryAt - now); r.Wait <= 0 {
-			r.Wait = time.Millisecond // as soon as Refill has asked
+			r.Wait, unknown = time.Millisecond, true // as soon as Refill has asked
 			l.wantLocked(s)
 		}
-		return r
+		return r, unknown
 	}
 	s.left -= cost
 	s.spent += cost
@@ -131,7 +130,7 @@ func (l *Leased) takeLocked(now int64, s *lease, cost int64) Result {
 		l.wantLocked(s)
 	}
 	r.OK, r.Remaining = true, s.left
-	return r
+	return r, false
 }
 
 // GiveBack undoes a Take whose action never started. What is given back after the lease

@@ -25,8 +25,8 @@ func (l *Leased) join(now int64, p *Place) (Result, *Place) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.keyLocked(now, p.lease.key)
-	r := l.takeLocked(now, s, p.cost)
-	if r.OK || s == nil || p.cost > l.most || now < s.retryAt {
+	r, unknown := l.takeLocked(now, s, p.cost)
+	if !unknown {
 		return r, nil
 	}
 	p.ahead = len(s.waiting)
