@@ -14,8 +14,7 @@ const maxComing = 1 << 12
 //
 // Guarded by its owner. A look costs as much as there are who wait behind.
 type departures struct {
-	left   Bucket
-	trail  *trail // of left; nil: nothing was given back yet
+	left   followed
 	coming []departure
 	gone   int            // how many at the head of coming have left
 	places map[string]int // how many of those to come a key has
@@ -40,8 +39,8 @@ func (d *departures) advance(now int64, r *Rate) {
 		d.gone++
 		e.by.waits -= e.cost
 		d.placed(e.by.key, -1)
-		if d.trail != nil {
-			d.trail.note(e.at, e.tat, r)
+		if d.left.trail != nil {
+			d.left.trail.note(e.at, e.tat, r)
 		}
 		d.left.word.Store(e.tat)
 	}
@@ -157,10 +156,7 @@ func (d *departures) charge(i int, now int64, r *Rate) {
 // refund gives back cost units of a take of own that left, or would leave, at that time.
 func (d *departures) refund(now, cost, own, left int64, r *Rate) {
 	if left <= now {
-		if d.trail == nil {
-			d.trail = newTrail(now, r.tat(d.left.word.Load(), now), r)
-		}
-		d.trail.refund(now, &d.left, r, r.worth(cost), min(r.worth(own), r.full), left)
+		d.left.refund(now, cost, own, left, r)
 		d.charge(d.gone, now, r)
 		return
 	}
@@ -187,10 +183,7 @@ func (d *departures) owe(now, cost int64, r *Rate) {
 
 // changed is told when the rate has.
 func (d *departures) changed() {
-	d.left.mark()
-	if d.trail != nil {
-		d.trail.stale, d.trail.spare = true, 0
-	}
+	d.left.changed()
 	for i := d.gone; i < len(d.coming); i++ {
 		d.coming[i].tat = -1
 	}
@@ -199,11 +192,7 @@ func (d *departures) changed() {
 
 // copyOf makes d one like p, of other shares.
 func (d *departures) copyOf(p *departures, of func(*share) *share) {
-	d.left.word.Store(p.left.word.Load())
-	if p.trail != nil {
-		trail := *p.trail
-		d.trail = &trail
-	}
+	d.left.copyOf(&p.left)
 	d.coming, d.stale = slices.Clone(p.coming[p.gone:]), p.stale
 	for i := range d.coming {
 		d.coming[i].by = of(d.coming[i].by)

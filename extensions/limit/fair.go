@@ -19,6 +19,12 @@ import (
 //
 // Two keys that keep asking for more than their share differ, in units over weight, by
 // no more than what each may save up and one request of each.
+//
+// Two buckets of the same rate count the same units. What is there to be shared is what
+// total holds: what was promised is nobody else's, and time gives it back as if it had left
+// when it was asked for, so that who leaves in an hour closes nobody for an hour. But a
+// share waits for its own part of the rate, so that units leave later than they were taken
+// from total and not in that order: that no interval has too many only leaving can say.
 type fair struct {
 	pauses pauses
 	parent *fair // of a fork: copied at its first touch
@@ -28,9 +34,8 @@ type fair struct {
 	rate    Rate
 	weights map[string]float64
 	copied  bool
-	total   Bucket
-	trail   *trail // of total; nil: nothing was given back yet
-	leaving departures
+	total   followed                 // says how much: units are off it once they are promised
+	leaving departures               // says when: units are off its bucket once they have left
 	keys    map[string]*list.Element // of *share
 	active  list.List                // the one that asked last at the back
 	weight  float64                  // of the active ones
@@ -96,10 +101,7 @@ func (l *fair) Set(p Params) error {
 	weights, _ := parseWeights(p.Weights) // checked
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.total.mark()
-	if l.trail != nil {
-		l.trail.stale, l.trail.spare = true, 0
-	}
+	l.total.changed()
 	l.leaving.changed()
 	saved := make(map[*share]float64, len(l.earning))
 	for _, s := range l.earning {
@@ -150,11 +152,7 @@ func (l *fair) copyLocked() {
 	l.copied = true
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	l.total.word.Store(p.total.word.Load())
-	if p.trail != nil {
-		trail := *p.trail
-		l.trail = &trail
-	}
+	l.total.copyOf(&p.total)
 	l.weight, l.virtual, l.earn, l.bases = p.weight, p.virtual, p.earn, p.bases
 	l.earning = make(shares, len(p.earning))
 	for e := p.active.Front(); e != nil; e = e.Next() {
@@ -281,7 +279,7 @@ func (l *fair) giveBack(now int64, key string, cost, own, left int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.advanceLocked(now)
-	l.refundLocked(now, cost, own, left)
+	l.total.refund(now, cost, own, left, &l.rate)
 	l.leaving.refund(now, cost, own, left, &l.rate)
 	if e := l.keys[key]; e != nil {
 		l.spendLocked(e.Value.(*share), -float64(cost))

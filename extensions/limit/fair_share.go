@@ -61,8 +61,8 @@ func (l *fair) earnLocked(now int64) {
 // freeLocked is how many units the bucket of all holds and nobody has saved.
 func (l *fair) freeLocked(now int64) float64 {
 	tokens := float64(l.rate.full - (l.rate.tat(l.total.word.Load(), now) - now))
-	if l.trail != nil {
-		tokens += float64(l.trail.spare)
+	if l.total.trail != nil {
+		tokens += float64(l.total.trail.spare)
 	}
 	return tokens/l.rate.unit - (l.virtual*l.earn - l.bases) - l.each()*max(l.weight-l.earn, 0)
 }
@@ -184,40 +184,26 @@ func (l *fair) removeLocked(e *list.Element) {
 // takeTotalLocked takes from the bucket of all for who leaves after wait.
 func (l *fair) takeTotalLocked(now, cost int64, maxWait, wait time.Duration) {
 	if l.spareLocked(now, cost) {
-		l.trail.use(l.rate.worth(cost) + 2)
+		l.total.trail.use(l.rate.worth(cost) + 2)
 		return
 	}
 	before := l.rate.tat(l.total.word.Load(), now)
 	l.total.take(now, &l.rate, cost, maxWait)
 	if wait > 0 {
-		h := l.trailLocked(now, before)
-		if _, ok := h.sync(now, &l.total, &l.rate); ok {
+		h := l.total.follow(now, before, &l.rate)
+		if _, ok := h.sync(now, &l.total.Bucket, &l.rate); ok {
 			leaves := addSat(now, int64(wait))
 			h.waits(leaves, before-leaves-2, &l.rate)
 		}
 	}
 }
 
-func (l *fair) trailLocked(now, tat int64) *trail {
-	if l.trail == nil {
-		l.trail = newTrail(now, tat, &l.rate)
-	}
-	return l.trail
-}
-
 // spareLocked says that cost units go on what others gave back.
 func (l *fair) spareLocked(now, cost int64) bool {
-	h := l.trail
+	h := l.total.trail
 	if h == nil || h.spare == 0 || cost > l.rate.burst {
 		return false
 	}
-	_, ok := h.sync(now, &l.total, &l.rate)
+	_, ok := h.sync(now, &l.total.Bucket, &l.rate)
 	return ok && h.spare >= l.rate.worth(cost)+2 && h.ahead > now
-}
-
-// refundLocked gives back to the bucket of all what is due of a take of own units that
-// left at that time.
-func (l *fair) refundLocked(now, cost, own, left int64) {
-	h := l.trailLocked(now, l.rate.tat(l.total.word.Load(), now))
-	h.refund(now, &l.total, &l.rate, l.rate.worth(cost), min(l.rate.worth(own), l.rate.full), left)
 }

@@ -104,7 +104,7 @@ func (f *refunds) stale(h uint64, key string) {
 
 func (f *refunds) staleLocked(h *trail) {
 	had := h.spare > 0
-	h.stale, h.spare = true, 0
+	h.changed()
 	f.countLocked(h, had)
 }
 

@@ -61,6 +61,9 @@ func (h *trail) begin(now, tat int64, r *Rate) {
 	}
 }
 
+// changed lets the trail begin anew: the level changes otherwise than by takes.
+func (h *trail) changed() { h.stale, h.spare = true, 0 }
+
 // note brings the trail to now, when the TAT is tat.
 func (h *trail) note(now, tat int64, r *Rate) {
 	if now <= h.at && tat <= h.tat {
