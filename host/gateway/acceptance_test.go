@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/extensions/policy/hooktest"
 	"github.com/gaia-host/gaia/extensions/route"
 	"github.com/gaia-host/gaia/host/gateway/gatewaytest"
 	"github.com/gaia-host/gaia/subsystems/api"
@@ -16,7 +17,7 @@ func TestAcceptance(t *testing.T) { gatewaytest.Run(t, startForSuite) }
 func startForSuite(tb testing.TB, c gatewaytest.Config) string {
 	holds := &holder{c: c}
 	pool := newPool(tb, func(a *api.Config) {
-		a.Slot = slotOf(&hook{request: holds.onRequest})
+		a.Slot = hooktest.Slot(7, &hooktest.Policy{Request: holds.onRequest})
 		a.MaxIdleConnsPerHost = 1000
 		if c.DialTimeout > 0 {
 			a.DialTimeout = c.DialTimeout

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/extensions/policy/hooktest"
 	"github.com/gaia-host/gaia/internal/testkit"
 	"github.com/gaia-host/gaia/subsystems/api"
 )
@@ -17,7 +18,7 @@ func TestAllocationsOfARequest(t *testing.T) {
 		t.Skip("the race detector allocates, and makes sync.Pool forget")
 	}
 	allow := newPool(t, func(c *api.Config) {
-		c.Slot = slotOf(&hook{request: func(_ *policy.Request, d *policy.Decision) { d.Action = policy.ActionAllow }})
+		c.Slot = hooktest.Slot(7, &hooktest.Policy{Request: func(_ *policy.Request, d *policy.Decision) { d.Action = policy.ActionAllow }})
 	})
 	_, addr := start(t, Config{Routes: upRoute(t, "http://"+rawServer(t, 1024)), Pool: allow})
 	c := newRawClient(t, addr, "/up/x")
@@ -39,7 +40,7 @@ func TestRequestsDoNotMix(t *testing.T) {
 		w.Header().Set("X-Seen", r.Header.Get("X-Own")+"|"+r.Header.Get("X-Other")+"|"+r.RequestURI)
 	})
 	pool := newPool(t, func(c *api.Config) {
-		c.Slot = slotOf(&hook{request: func(r *policy.Request, d *policy.Decision) {
+		c.Slot = hooktest.Slot(7, &hooktest.Policy{Request: func(r *policy.Request, d *policy.Decision) {
 			switch r.Path {
 			case "/denied":
 				d.Action, d.RetryAfter = policy.ActionDeny, time.Second

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/extensions/policy/hooktest"
 	"github.com/gaia-host/gaia/subsystems/api"
 )
 
@@ -193,7 +194,7 @@ func BenchmarkPlain(b *testing.B) {
 	up := rawServer(b, 1024)
 	_, plain := start(b, Config{Routes: upRoute(b, "http://"+up), Pool: newPool(b, nil)})
 	policed := newPool(b, func(c *api.Config) {
-		c.Slot = slotOf(&hook{request: func(_ *policy.Request, d *policy.Decision) { d.Action = policy.ActionAllow }})
+		c.Slot = hooktest.Slot(7, &hooktest.Policy{Request: func(_ *policy.Request, d *policy.Decision) { d.Action = policy.ActionAllow }})
 	})
 	_, asked := start(b, Config{Routes: upRoute(b, "http://"+up), Pool: policed})
 	const conns = 16

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/extensions/policy/hooktest"
 	"github.com/gaia-host/gaia/internal/testkit"
 	"github.com/gaia-host/gaia/subsystems/api"
 )
@@ -140,7 +141,7 @@ func TestBodyErrors(t *testing.T) {
 func TestHeldUploadIsWatched(t *testing.T) {
 	held, gone := make(chan struct{}), make(chan struct{})
 	pool := newPool(t, func(c *api.Config) {
-		c.Slot = slotOf(&hook{request: func(r *policy.Request, _ *policy.Decision) {
+		c.Slot = hooktest.Slot(7, &hooktest.Policy{Request: func(r *policy.Request, _ *policy.Decision) {
 			r.Ledger.Add(policy.Entry{From: leaving{gone}, Limiter: "hold", OK: true, Wait: 30 * time.Second, Taken: r.Now})
 			close(held)
 		}})

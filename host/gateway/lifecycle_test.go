@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/extensions/policy/hooktest"
 	"github.com/gaia-host/gaia/internal/testkit"
 	"github.com/gaia-host/gaia/subsystems/api"
 )
@@ -139,7 +140,7 @@ func TestStopCuts(t *testing.T) {
 		<-r.Context().Done()
 	})
 	pool := newPool(t, func(c *api.Config) {
-		c.Slot = slotOf(&hook{request: func(r *policy.Request, d *policy.Decision) {
+		c.Slot = hooktest.Slot(7, &hooktest.Policy{Request: func(r *policy.Request, d *policy.Decision) {
 			if r.Path == "/held" {
 				d.Action, d.Delay = policy.ActionDelay, 30*time.Second
 				once()

@@ -9,51 +9,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gaia-host/gaia/extensions/policy"
 	"github.com/gaia-host/gaia/extensions/route"
 	"github.com/gaia-host/gaia/subsystems/api"
 	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// hook is a policy made of functions.
-type hook struct {
-	policy.Base
-	name     string
-	request  func(*policy.Request, *policy.Decision)
-	response func(*policy.Request, *policy.Response, *policy.Decision)
-}
-
-func (h *hook) Name() string {
-	if h.name == "" {
-		return "hook"
-	}
-	return h.name
-}
-
-func (h *hook) Hooks() policy.Hooks { return policy.HooksOf(policy.HookRequest, policy.HookResponse) }
-
-func (h *hook) OnRequest(r *policy.Request, d *policy.Decision) error {
-	if h.request != nil {
-		h.request(r, d)
-	}
-	return nil
-}
-
-func (h *hook) OnResponse(r *policy.Request, res *policy.Response, d *policy.Decision) error {
-	if h.response != nil {
-		h.response(r, res, d)
-	}
-	return nil
-}
-
-// slotOf is a slot with one generation of the policy given, number 7.
-func slotOf(p policy.Policy) *policy.Slot {
-	slot := &policy.Slot{}
-	slot.Swap(policy.NewGeneration(7, policy.NewChain(policy.NewMember(p, policy.MemberConfig{}))))
-	return slot
-}
 
 // newPool returns a pool whose breaker never opens. It is stopped with the test.
 func newPool(tb testing.TB, change func(*api.Config)) *api.Pool {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/extensions/policy/hooktest"
 	"github.com/gaia-host/gaia/subsystems/api"
 )
 
@@ -140,7 +141,7 @@ func TestWhatPoliciesSee(t *testing.T) {
 	seen := make(chan policy.Request, 4)
 	auth := make(chan string, 4)
 	pool := newPool(t, func(c *api.Config) {
-		c.Slot = slotOf(&hook{request: func(r *policy.Request, _ *policy.Decision) {
+		c.Slot = hooktest.Slot(7, &hooktest.Policy{Request: func(r *policy.Request, _ *policy.Decision) {
 			v, _ := r.HeaderValue("authorization")
 			if _, ok := r.HeaderValue("Gaia-Tenant"); ok {
 				v = "Gaia-Tenant is still there"
@@ -179,7 +180,7 @@ func TestWhatPoliciesSee(t *testing.T) {
 func TestDenial(t *testing.T) {
 	up := origin(t, func(http.ResponseWriter, *http.Request) { t.Error("a denied request reached the upstream") })
 	pool := newPool(t, func(c *api.Config) {
-		c.Slot = slotOf(&hook{name: "quota", request: func(_ *policy.Request, d *policy.Decision) {
+		c.Slot = hooktest.Slot(7, &hooktest.Policy{Named: "quota", Request: func(_ *policy.Request, d *policy.Decision) {
 			d.Action, d.Status, d.Reason, d.RetryAfter = policy.ActionDeny, 429, "spent", 1200*time.Millisecond
 			d.Limit = policy.LimitInfo{Name: "quota/per-tenant", Key: "acme", Limit: 10, Remaining: 0, Reset: 2500 * time.Millisecond}
 		}})
@@ -210,7 +211,7 @@ func TestDenial(t *testing.T) {
 // too late.
 func TestDeniedPostKeepsItsConnection(t *testing.T) {
 	pool := newPool(t, func(c *api.Config) {
-		c.Slot = slotOf(&hook{request: func(_ *policy.Request, d *policy.Decision) { d.Action = policy.ActionDeny }})
+		c.Slot = hooktest.Slot(7, &hooktest.Policy{Request: func(_ *policy.Request, d *policy.Decision) { d.Action = policy.ActionDeny }})
 	})
 	_, addr := start(t, Config{Routes: upRoute(t, "http://127.0.0.1:1"), Pool: pool})
 	conn, err := net.Dial("tcp", addr)
@@ -245,7 +246,7 @@ func TestHeldAnswersSaySo(t *testing.T) {
 		}
 	})
 	pool := newPool(t, func(c *api.Config) {
-		c.Slot = slotOf(&hook{request: func(r *policy.Request, d *policy.Decision) {
+		c.Slot = hooktest.Slot(7, &hooktest.Policy{Request: func(r *policy.Request, d *policy.Decision) {
 			if r.Path == "/held" {
 				d.Action, d.Delay = policy.ActionDelay, 20*time.Millisecond
 				d.Limit = policy.LimitInfo{Name: "pace", Limit: 5, Remaining: 2, Reset: time.Second}

@@ -6,33 +6,11 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/extensions/policy/hooktest"
 	"github.com/gaia-host/gaia/subsystems/admission"
 )
 
-// hooks is a policy of functions.
-type hooks struct {
-	policy.Base
-	request func(*policy.Request, *policy.Decision)
-	done    func(*policy.Request)
-}
-
-func (*hooks) Name() string { return "hooks" }
-
-func (*hooks) Hooks() policy.Hooks { return policy.HooksOf(policy.HookRequest, policy.HookDone) }
-
-func (h *hooks) OnRequest(r *policy.Request, d *policy.Decision) error {
-	h.request(r, d)
-	return nil
-}
-
-func (h *hooks) OnDone(r *policy.Request, _ *policy.Response) error {
-	if h.done != nil {
-		h.done(r)
-	}
-	return nil
-}
-
-func shadowOf(h *hooks) *Shadow {
+func shadowOf(h *hooktest.Policy) *Shadow {
 	return New(Config{Name: "s", Chain: policy.NewChain(policy.NewMember(h, policy.MemberConfig{}))})
 }
 
@@ -59,7 +37,7 @@ func admitted(t *testing.T, n int) []*admission.Op {
 func TestDisagreementsAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, live := 0, 0
-		s := shadowOf(&hooks{request: func(r *policy.Request, d *policy.Decision) {
+		s := shadowOf(&hooktest.Policy{Request: func(r *policy.Request, d *policy.Decision) {
 			if r.Dry == nil || r.Ledger == nil {
 				live++
 			}
@@ -98,7 +76,7 @@ func TestShareOfTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const work, asks = 10 * time.Millisecond, 200
 		var stamps []time.Time
-		s := shadowOf(&hooks{request: func(*policy.Request, *policy.Decision) {
+		s := shadowOf(&hooktest.Policy{Request: func(*policy.Request, *policy.Decision) {
 			time.Sleep(work) // of the bubble's clock
 			stamps = append(stamps, time.Now())
 		}})
@@ -125,7 +103,7 @@ func TestShareOfTime(t *testing.T) {
 func TestQueueIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		free, ended := make(chan struct{}), 0
-		s := shadowOf(&hooks{request: func(*policy.Request, *policy.Decision) { <-free }, done: func(*policy.Request) { ended++ }})
+		s := shadowOf(&hooktest.Policy{Request: func(*policy.Request, *policy.Decision) { <-free }, Done: func(*policy.Request, *policy.Response) { ended++ }})
 		s.Start()
 		op := admitted(t, 1)[0]
 		var notes []*Note

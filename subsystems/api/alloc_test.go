@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/extensions/policy/hooktest"
 	"github.com/gaia-host/gaia/internal/testkit"
 )
 
@@ -19,8 +20,8 @@ func discard(r io.ReadCloser, buf []byte) {
 	r.Close()
 }
 
-func allowing() *goPolicy {
-	return &goPolicy{onRequest: func(_ *policy.Request, d *policy.Decision) { d.Action = policy.ActionAllow }}
+func allowing() *hooktest.Policy {
+	return &hooktest.Policy{Request: func(_ *policy.Request, d *policy.Decision) { d.Action = policy.ActionAllow }}
 }
 
 func TestAllocationsOverABareClient(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/extensions/policy/hooktest"
 	"github.com/gaia-host/gaia/extensions/route"
 	"github.com/gaia-host/gaia/internal/testkit"
 	"github.com/gaia-host/gaia/subsystems/admission"
@@ -48,12 +49,12 @@ func TestWhatThePolicySeesAndSets(t *testing.T) {
 	}
 	var seen policy.Request
 	var auth, mine string
-	pol := &goPolicy{onRequest: func(r *policy.Request, d *policy.Decision) {
+	pol := &hooktest.Policy{Request: func(r *policy.Request, d *policy.Decision) {
 		seen = *r
 		auth, _ = r.HeaderValue("authorization")
 		mine, _ = r.HeaderValue("x-mine")
 		d.Headers = append(d.Headers, policy.Header{Name: "X-Set", Value: "by policy"})
-	}, onDone: func(r *policy.Request, res *policy.Response) {
+	}, Done: func(r *policy.Request, res *policy.Response) {
 		if v, _ := r.HeaderValue("authorization"); v != "" {
 			t.Errorf("onDone saw the secret %q", v)
 		}
@@ -94,7 +95,7 @@ func TestRetryAfterIsWaitedOut(t *testing.T) {
 				_, _ = w.Write(b)
 			})
 			var done []int
-			pol := &goPolicy{onDone: func(_ *policy.Request, res *policy.Response) { done = append(done, res.Status) }}
+			pol := &hooktest.Policy{Done: func(_ *policy.Request, res *policy.Response) { done = append(done, res.Status) }}
 			p := newPool(t, pol, func(c *Config) { c.Clock, c.After = ft.clock, ft.after })
 			start := ft.clock()
 			c := &Call{Method: "POST", URL: u, Body: io.NopCloser(strings.NewReader("payload")), ContentLength: 7}
@@ -175,7 +176,7 @@ func TestBodyCaps(t *testing.T) {
 	chunked := *u
 	chunked.Path = "/chunked"
 	var ended atomic.Value
-	p := newPool(t, &goPolicy{onDone: func(_ *policy.Request, res *policy.Response) { ended.Store(fmt.Sprint(res.Error, res.Bytes)) }},
+	p := newPool(t, &hooktest.Policy{Done: func(_ *policy.Request, res *policy.Response) { ended.Store(fmt.Sprint(res.Error, res.Bytes)) }},
 		func(c *Config) { c.MaxResponseBody = 999 })
 	if _, err := p.Do(t.Context(), &Call{URL: u}); !errors.Is(err, ErrTooLarge) || kind(err) != policy.ErrorTooLarge {
 		t.Errorf("announced: %v", err)

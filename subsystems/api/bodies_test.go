@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/extensions/policy/hooktest"
 	"github.com/gaia-host/gaia/internal/testkit"
 )
 
@@ -37,12 +38,12 @@ func (r *reader) all() string {
 
 func (r *reader) pool(t *testing.T) *Pool {
 	value := func(v string, ok bool) string { return fmt.Sprint(v, ok) }
-	p := &goPolicy{
-		onRequest: func(q *policy.Request, _ *policy.Decision) { r.note("ask:%s", value(q.BodyValue("max_tokens"))) },
-		onResponse: func(_ *policy.Request, s *policy.Response, _ *policy.Decision) {
+	p := &hooktest.Policy{
+		Request: func(q *policy.Request, _ *policy.Decision) { r.note("ask:%s", value(q.BodyValue("max_tokens"))) },
+		Response: func(_ *policy.Request, s *policy.Response, _ *policy.Decision) {
 			r.note("head:%s", value(s.BodyValue("usage.total_tokens")))
 		},
-		onDone: func(_ *policy.Request, s *policy.Response) {
+		Done: func(_ *policy.Request, s *policy.Response) {
 			r.note("done:%s", value(s.BodyValue("usage.total_tokens")))
 		},
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/extensions/policy/hooktest"
 	"github.com/gaia-host/gaia/internal/testkit"
 	"github.com/gaia-host/gaia/subsystems/admission"
 )
@@ -38,7 +39,7 @@ func TestFailuresAreSortedAndTriedAgain(t *testing.T) {
 		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
 	})
 	var ended atomic.Value
-	p = newPool(t, &goPolicy{onDone: func(_ *policy.Request, res *policy.Response) {
+	p = newPool(t, &hooktest.Policy{Done: func(_ *policy.Request, res *policy.Response) {
 		ended.Store(fmt.Sprint(res.Status, res.Error, res.Bytes))
 	}}, nil)
 	res, err := p.Do(t.Context(), &Call{URL: half})
@@ -82,7 +83,7 @@ func TestTimeouts(t *testing.T) {
 	})
 	defer close(release)
 	at := func(path string) *url.URL { c := *u; c.Path = path; return &c }
-	byPolicy := &goPolicy{onRequest: func(r *policy.Request, d *policy.Decision) {
+	byPolicy := &hooktest.Policy{Request: func(r *policy.Request, d *policy.Decision) {
 		if r.Path == "/policy" {
 			d.Timeout = 20 * time.Millisecond
 		}

@@ -13,53 +13,10 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/extensions/policy/hooktest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// goPolicy is a policy of functions.
-type goPolicy struct {
-	policy.Base
-	onRequest  func(*policy.Request, *policy.Decision)
-	onResponse func(*policy.Request, *policy.Response, *policy.Decision)
-	onDone     func(*policy.Request, *policy.Response)
-}
-
-func (p *goPolicy) Name() string { return "p" }
-
-func (p *goPolicy) Hooks() policy.Hooks {
-	return policy.HooksOf(policy.HookRequest, policy.HookResponse, policy.HookDone)
-}
-
-func (p *goPolicy) OnRequest(r *policy.Request, d *policy.Decision) error {
-	if p.onRequest != nil {
-		p.onRequest(r, d)
-	}
-	return nil
-}
-
-func (p *goPolicy) OnResponse(r *policy.Request, res *policy.Response, d *policy.Decision) error {
-	if p.onResponse != nil {
-		p.onResponse(r, res, d)
-	}
-	return nil
-}
-
-func (p *goPolicy) OnDone(r *policy.Request, res *policy.Response) error {
-	if p.onDone != nil {
-		p.onDone(r, res)
-	}
-	return nil
-}
-
-func slotOf(p *goPolicy) *policy.Slot {
-	s := &policy.Slot{}
-	if p != nil {
-		s.Swap(policy.NewGeneration(3, policy.NewChain(policy.NewMember(p, policy.MemberConfig{}))))
-	}
-	return s
-}
 
 // fakeTime makes every wait pass at once.
 type fakeTime struct{ now atomic.Int64 }
@@ -79,10 +36,12 @@ func newFakeTime() *fakeTime {
 	return f
 }
 
-func newPool(t testing.TB, p *goPolicy, change func(*Config)) *Pool {
+func newPool(t testing.TB, p *hooktest.Policy, change func(*Config)) *Pool {
 	t.Helper()
 	cfg := DefaultConfig()
-	cfg.Slot = slotOf(p)
+	if p != nil {
+		cfg.Slot = hooktest.Slot(3, p)
+	}
 	cfg.Random = func() float64 { return 0.5 }
 	cfg.Admission.Retry.Base = 2 * time.Millisecond
 	if change != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gaia-host/gaia/extensions/limit"
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/extensions/policy/hooktest"
 	"github.com/gaia-host/gaia/internal/testkit"
 	"github.com/gaia-host/gaia/subsystems/admission"
 )
@@ -112,7 +113,7 @@ func TestVanishedCallersGiveTheirTokensBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := newPool(t, &goPolicy{onRequest: func(r *policy.Request, _ *policy.Decision) {
+	p := newPool(t, &hooktest.Policy{Request: func(r *policy.Request, _ *policy.Decision) {
 		if res := l.Take(r.Now, "", 1, -1); res.OK {
 			r.Ledger.Add(policy.Entry{From: l, Limiter: "p/l", Policy: "p", Cost: 1, Taken: r.Now, OK: true, Wait: res.Wait})
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/extensions/policy/hooktest"
 	"github.com/gaia-host/gaia/internal/testkit"
 	"github.com/gaia-host/gaia/subsystems/admission"
 )
@@ -22,7 +23,7 @@ func TestRoundTripper(t *testing.T) {
 	})
 	var denyNow atomic.Bool
 	var key atomic.Value
-	p := newPool(t, &goPolicy{onRequest: func(r *policy.Request, d *policy.Decision) {
+	p := newPool(t, &hooktest.Policy{Request: func(r *policy.Request, d *policy.Decision) {
 		key.Store(r.Key)
 		if denyNow.Load() {
 			d.Action, d.RetryAfter, d.Reason = policy.ActionDeny, 2500*time.Millisecond, "not now"

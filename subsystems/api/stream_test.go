@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/extensions/policy/hooktest"
 	"github.com/gaia-host/gaia/internal/testkit"
 )
 
@@ -32,7 +33,7 @@ func TestStreamsAreNotBuffered(t *testing.T) {
 		w.Header().Set("X-Sum", "42")
 	})
 	done := make(chan policy.Response, 1)
-	p := newPool(t, &goPolicy{onDone: func(_ *policy.Request, res *policy.Response) { done <- *res }}, nil)
+	p := newPool(t, &hooktest.Policy{Done: func(_ *policy.Request, res *policy.Response) { done <- *res }}, nil)
 	res, err := p.Do(t.Context(), &Call{URL: u})
 	if err != nil {
 		t.Fatal(err)
@@ -145,9 +146,9 @@ func TestTunnel(t *testing.T) {
 	u := testkit.Connections(t, func(c net.Conn, _ int) { _, _ = io.Copy(c, c) })
 	var seen policy.Request
 	var ended policy.Response
-	p := newPool(t, &goPolicy{
-		onRequest: func(r *policy.Request, _ *policy.Decision) { seen = *r },
-		onDone:    func(_ *policy.Request, res *policy.Response) { ended = *res },
+	p := newPool(t, &hooktest.Policy{
+		Request: func(r *policy.Request, _ *policy.Decision) { seen = *r },
+		Done:    func(_ *policy.Request, res *policy.Response) { ended = *res },
 	}, nil)
 	l, err := p.Admit(t.Context(), &Call{URL: u})
 	if err != nil {

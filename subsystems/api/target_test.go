@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/extensions/policy/hooktest"
 	"github.com/gaia-host/gaia/extensions/route"
 	"github.com/gaia-host/gaia/internal/testkit"
 )
@@ -44,7 +45,7 @@ func TestTunnelToAGroup(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := newPool(t, &goPolicy{onRequest: func(_ *policy.Request, d *policy.Decision) { d.Timeout = 5 * time.Second }}, nil)
+	p := newPool(t, &hooktest.Policy{Request: func(_ *policy.Request, d *policy.Decision) { d.Timeout = 5 * time.Second }}, nil)
 	c := &Call{Group: g, URL: testkit.URL(t, "/"), Timeout: 5 * time.Second}
 	lease, err := p.Admit(t.Context(), c)
 	if err != nil {

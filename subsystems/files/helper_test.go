@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
-
-	"github.com/gaia-host/gaia/extensions/policy"
 )
 
 func TestMain(m *testing.M) {
@@ -20,37 +18,6 @@ func TestMain(m *testing.M) {
 		return
 	}
 	goleak.VerifyTestMain(m)
-}
-
-// hook is a policy of functions.
-type hook struct {
-	policy.Base
-	request  func(*policy.Request, *policy.Decision)
-	response func(*policy.Request, *policy.Response, *policy.Decision)
-}
-
-func (h *hook) Name() string { return "hook" }
-
-func (h *hook) Hooks() policy.Hooks { return policy.HooksOf(policy.HookRequest, policy.HookResponse) }
-
-func (h *hook) OnRequest(r *policy.Request, d *policy.Decision) error {
-	if h.request != nil {
-		h.request(r, d)
-	}
-	return nil
-}
-
-func (h *hook) OnResponse(r *policy.Request, res *policy.Response, d *policy.Decision) error {
-	if h.response != nil {
-		h.response(r, res, d)
-	}
-	return nil
-}
-
-func slotOf(h *hook) *policy.Slot {
-	slot := &policy.Slot{}
-	slot.Swap(policy.NewGeneration(7, policy.NewChain(policy.NewMember(h, policy.MemberConfig{}))))
-	return slot
 }
 
 // newManager returns a started manager with a root "data" in a folder of the test,

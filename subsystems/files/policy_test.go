@@ -10,13 +10,14 @@ import (
 	"testing"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/extensions/policy/hooktest"
 	"github.com/gaia-host/gaia/subsystems/admission"
 )
 
 func TestPoliciesDenyAndSendElsewhere(t *testing.T) {
 	other := t.TempDir()
 	var seen []string
-	h := &hook{request: func(r *policy.Request, d *policy.Decision) {
+	h := &hooktest.Policy{Request: func(r *policy.Request, d *policy.Decision) {
 		seen = append(seen, fmt.Sprintf("%s %s %s %s %d", r.Subsystem, r.Action, r.Key, r.Path, r.Size))
 		switch r.Path {
 		case "locked":
@@ -27,7 +28,7 @@ func TestPoliciesDenyAndSendElsewhere(t *testing.T) {
 	}}
 	m, dir := newManager(t, func(c *Config) {
 		c.Roots["other"] = Root{Path: other}
-		c.Slot = slotOf(h)
+		c.Slot = hooktest.Slot(7, h)
 	})
 	ctx := t.Context()
 	_, err := m.WriteBytes(ctx, data("locked"), []byte("xyz"), Options{})
@@ -56,7 +57,7 @@ func TestPoliciesDenyAndSendElsewhere(t *testing.T) {
 
 func TestAPolicyRetriesAWriteOnAnotherRoot(t *testing.T) {
 	other := t.TempDir()
-	h := &hook{response: func(_ *policy.Request, res *policy.Response, d *policy.Decision) {
+	h := &hooktest.Policy{Response: func(_ *policy.Request, res *policy.Response, d *policy.Decision) {
 		if res.Status == 507 {
 			d.Action, d.Upstream = policy.ActionRetry, "other"
 		}
@@ -65,7 +66,7 @@ func TestAPolicyRetriesAWriteOnAnotherRoot(t *testing.T) {
 		r := c.Roots["data"]
 		r.Quota = 10
 		c.Roots["data"], c.Roots["other"] = r, Root{Path: other}
-		c.Slot = slotOf(h)
+		c.Slot = hooktest.Slot(7, h)
 	})
 	var how admission.Outcome
 	text := strings.Repeat("x", 100)

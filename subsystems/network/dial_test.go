@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/extensions/policy/hooktest"
 	"github.com/gaia-host/gaia/internal/testkit"
 	"github.com/gaia-host/gaia/subsystems/admission"
 )
@@ -218,8 +219,7 @@ func TestPoliciesAreAskedOnceForEachOperation(t *testing.T) {
 	addr := echo(t, "127.0.0.1:0")
 	_, port, _ := net.SplitHostPort(addr)
 	p := &goPolicy{}
-	slot := &policy.Slot{}
-	slot.Swap(policy.NewGeneration(1, policy.NewChain(policy.NewMember(p, policy.MemberConfig{}))))
+	slot := hooktest.Slot(1, p)
 	n := newCoordinator(t, func(c *Config) { c.Slot = slot })
 	ctx := WithCaller(t.Context(), &Caller{Tenant: "acme", Cost: 2})
 	expect := func(what, asked, ended string) {

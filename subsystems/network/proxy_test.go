@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/extensions/policy/hooktest"
 	"github.com/gaia-host/gaia/internal/testkit"
 )
 
@@ -91,8 +92,7 @@ func TestProxyObeysGuardAndPolicies(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(server.Close)
 	p := &goPolicy{}
-	slot := &policy.Slot{}
-	slot.Swap(policy.NewGeneration(1, policy.NewChain(policy.NewMember(p, policy.MemberConfig{}))))
+	slot := hooktest.Slot(1, p)
 	n, client := startProxy(t, func(c *Config) { c.Slot = slot })
 	if code, _, _ := get(t, client, server.URL); code != http.StatusNotFound {
 		t.Error(code)

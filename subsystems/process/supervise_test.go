@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gaia-host/gaia/extensions/policy"
+	"github.com/gaia-host/gaia/extensions/policy/hooktest"
 	"github.com/gaia-host/gaia/internal/testkit"
 	"github.com/gaia-host/gaia/subsystems/admission"
 )
@@ -25,12 +26,6 @@ type goPolicy struct {
 	fields []string // "Reason" of each response
 	on     func(*policy.Request, *policy.Decision)
 	answer func(*policy.Response, *policy.Decision)
-}
-
-func slotOf(p *goPolicy) *policy.Slot {
-	s := &policy.Slot{}
-	s.Swap(policy.NewGeneration(1, policy.NewChain(policy.NewMember(p, policy.MemberConfig{}))))
-	return s
 }
 
 func (p *goPolicy) Name() string { return "p" }
@@ -69,7 +64,7 @@ func TestAPolicyIsAskedAndTold(t *testing.T) {
 			d.Action, d.Timeout = policy.ActionAllow, 50*time.Millisecond
 		}
 	}}
-	m := newManager(t, func(c *Config) { c.Slot = slotOf(pol) })
+	m := newManager(t, func(c *Config) { c.Slot = hooktest.Slot(1, pol) })
 	_, err := m.Launch(within(t), Spec{Args: []string{"/bin/false"}})
 	var denied *admission.DeniedError
 	if !errors.As(err, &denied) || denied.Status != 403 || denied.Reason != "not this one" {
@@ -103,7 +98,7 @@ func TestAPolicyMayStartItAgain(t *testing.T) {
 			d.Action, d.Delay = policy.ActionRetry, 10*time.Millisecond
 		}
 	}}
-	m := newManager(t, func(c *Config) { c.Slot = slotOf(pol) })
+	m := newManager(t, func(c *Config) { c.Slot = hooktest.Slot(1, pol) })
 	p, e := runToEnd(t, m, Spec{Args: sh("echo run; exit 3")})
 	if got := strings.Count(string(p.Tail(Stdout, 100)), "run"); got != 3 || e.Code != 3 {
 		t.Errorf("%d runs, ended %v", got, e.String())
