@@ -5,14 +5,12 @@ import (
 	"math"
 	"strings"
 	"time"
-
-	"github.com/gaia-host/gaia/host/experiment/sim"
 )
 
-// keep keeps what the first replica of a variant had counted when it was stopped.
-func (t *trial) keep(v int, o *sim.Outcome) {
-	d := t.spec.digest(Metrics(), o)
-	d.cut(t.spec.warmup() + o.Measured)
+// keep keeps what the first replica of a variant had counted when it was stopped, so long
+// after its warm-up.
+func (t *trial) keep(v int, d *replica, measured time.Duration) {
+	d.cut(t.spec.warmup() + measured)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.cut[v] = d

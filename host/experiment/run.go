@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gaia-host/gaia/extensions/policy"
 	"github.com/gaia-host/gaia/extensions/wasm"
 	"github.com/gaia-host/gaia/host/experiment/sim"
 	"github.com/gaia-host/gaia/host/experiment/stats"
@@ -230,7 +231,7 @@ func (t *trial) one(ctx context.Context, v, replica int) (err error) {
 	ended()
 	fault, faults, budget := rig.faulted()
 	if replica == 0 && budget == nil && ctx.Err() != nil && err != nil && outcome != nil && outcome.Measured > 0 {
-		t.keep(v, outcome)
+		t.keep(v, t.digest(outcome, fault, faults), outcome.Measured)
 	}
 	if err := errors.Join(err, budget); err != nil {
 		return fmt.Errorf("strategy %s, replica %d: %w", name, replica, err)
@@ -238,17 +239,23 @@ func (t *trial) one(ctx context.Context, v, replica int) (err error) {
 	if err := outcome.CheckLittle(); err != nil {
 		return fmt.Errorf("strategy %s, replica %d: %w", name, replica, err)
 	}
-	outcome.PolicyFaults = faults
-	digest := t.spec.digest(Metrics(), outcome)
-	if fault != nil {
-		digest.fault = fault.Error()
-	}
+	digest := t.digest(outcome, fault, faults)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.replicas[v][replica] = digest
 	t.done++
 	t.tellLocked()
 	return nil
+}
+
+// digest is what is kept of a replica whose policies failed so often, first with fault.
+func (t *trial) digest(o *sim.Outcome, fault *policy.Fault, faults uint64) *replica {
+	o.PolicyFaults = faults
+	d := t.spec.digest(Metrics(), o)
+	if fault != nil {
+		d.fault = fault.Error()
+	}
+	return d
 }
 
 // result summarises the replicas that every strategy has.

@@ -258,9 +258,9 @@ func TestByTenantAndCount(t *testing.T) {
 	}
 }
 
-// A run that is stopped before every strategy has a whole replica shows what ran.
-func TestStoppedWithinTheFirstReplica(t *testing.T) {
-	s := spec(t, `{"first": {"kind": "none"}, "second": {"kind": "none"}, "third": {"kind": "none"}}`)
+// stopped runs s for long, and stops it as soon as something has run.
+func stopped(t *testing.T, s *Spec) *Result {
+	t.Helper()
 	warmup := Duration(time.Second)
 	s.Duration, s.Warmup = Duration(240*time.Hour), &warmup // a minute on the wall
 	ctx, cancel := context.WithCancel(context.Background())
@@ -273,6 +273,12 @@ func TestStoppedWithinTheFirstReplica(t *testing.T) {
 	if !errors.Is(err, ErrPartial) || !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
+	return res
+}
+
+// A run that is stopped before every strategy has a whole replica shows what ran.
+func TestStoppedWithinTheFirstReplica(t *testing.T) {
+	res := stopped(t, spec(t, `{"first": {"kind": "none"}, "second": {"kind": "none"}, "third": {"kind": "none"}}`))
 	if len(res.Strategies) == 0 || len(res.Strategies) > 2 || !strings.Contains(res.Partial, res.Strategies[0].Name+" ran until ") {
 		t.Fatalf("%d strategies: %s", len(res.Strategies), res.Partial)
 	}
@@ -285,5 +291,17 @@ func TestStoppedWithinTheFirstReplica(t *testing.T) {
 	var b bytes.Buffer
 	if err := json.NewEncoder(&b).Encode(res); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// What is shown of a replica that was stopped tells of the policy's faults until then.
+func TestStoppedTellsFaults(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "throw.js")
+	if err := os.WriteFile(file, []byte(`export const options = { match: { subsystem: "api" } }; export function onRequest() { throw new Error("no"); }`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	res := stopped(t, spec(t, `{"throw": {"kind": "policy", "use": "`+file+`"}}`))
+	if s := res.Strategies[0]; s.Faults == 0 || !strings.Contains(s.Fault, "no") {
+		t.Errorf("%d faults, %q", s.Faults, s.Fault)
 	}
 }
