@@ -31,6 +31,7 @@ type departure struct {
 func (d *departures) advance(now int64, r *Rate) {
 	if d.stale {
 		d.stale = false
+		d.left.clamp(now, r)
 		d.charge(d.gone, now, r)
 	}
 	for d.gone < len(d.coming) && d.coming[d.gone].at <= now {

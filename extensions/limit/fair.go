@@ -133,6 +133,7 @@ func (l *fair) weightOf(key string) float64 {
 // since the last call.
 func (l *fair) advanceLocked(now int64) {
 	l.copyLocked()
+	l.total.clamp(now, &l.rate) // after a new rate: looks alone do not
 	l.leaving.advance(now, &l.rate)
 	for e := l.active.Front(); e != nil; e = l.active.Front() {
 		if s := e.Value.(*share); addSat(s.asked, int64(l.p.Per)) > now {

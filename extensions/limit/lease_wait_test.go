@@ -173,6 +173,26 @@ func TestWhatDoesNotFitIsAskedFor(t *testing.T) {
 	}
 }
 
+// The limiter here is asked first, and what it refuses asks the store for nothing. Who only
+// looks waits for nobody.
+func TestTheLimiterHereComesFirst(t *testing.T) {
+	st := &scripted{grant: plenty}
+	l, leased := leasedLimiter(t, st, 100_000)
+	told := letCount(0)
+	if r, p := l.Join(t0, "new", 60_000, 5, 0, &told); r.OK || p != nil {
+		t.Errorf("joined for more than there is here: %+v %+v", r, p)
+	}
+	if r := l.Take(t0, "new", 60_000, 0); r.OK || l.Waiting("new") != 0 || len(leased.keys) != 0 {
+		t.Errorf("took more than there is here: %+v, %d keys", r, len(leased.keys))
+	}
+	if r, p := l.Join(t0, "new", 1, 5, 0, nil); r.OK || p != nil || l.Waiting("new") != 0 {
+		t.Errorf("one that looks: %+v %+v", r, p)
+	}
+	if left := l.Peek(t0, "new", 0).Remaining; left != 50_000 {
+		t.Errorf("%d are left here", left)
+	}
+}
+
 func TestALeasedJoinAllocatesNothing(t *testing.T) {
 	st := &scripted{grant: plenty}
 	l, leased := leasedLimiter(t, st, 1<<40)
@@ -263,6 +283,9 @@ func TestOneKeyMoreDoesNotLookAtAll(t *testing.T) {
 		leased.Take(t0, strconv.Itoa(i), 1)
 	}
 	_ = leased.Refill(t.Context(), t0)
+	if r := leased.Take(t0, "one more", 1); r.OK || r.Wait != RetryHint || leased.keys["one more"] != nil {
+		t.Errorf("all places hold something: %+v", r)
+	}
 	leased.Take(t0+sec, "one more", 1) // all leases are over
 	if n := len(leased.keys); n < maxLeased-forgetLooks || n > maxLeased || leased.keys["one more"] == nil {
 		t.Errorf("%d keys of %d are left", n, maxLeased)
