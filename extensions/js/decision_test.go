@@ -50,23 +50,27 @@ func TestDecisionForms(t *testing.T) {
 
 func TestBadDecisions(t *testing.T) {
 	for body, want := range map[string]string{
-		`return 42`:                              "want a decision, got 42",
-		`return "allow"`:                         `got the text "allow"`,
-		`return []`:                              "got an array",
-		`return () => 1`:                         "got a function",
-		`return Symbol()`:                        "got a symbol",
-		`return Promise.resolve()`:               "must be synchronous",
-		`return {stat: 429}`:                     `did you mean "status"`,
-		`return {then() {}}`:                     `unknown field "then"`,
-		`return {action: "dney"}`:                "action: want allow",
-		`return {status: 200, action: "deny"}`:   "status: want a whole number from 400 to 599",
-		`return {retryAfter: -1}`:                "retryAfter: want a time of 0 or more",
-		`return {action: "allow", status: 429}`:  "belong to deny",
-		`return {action: "route"}`:               "needs an upstream",
-		`return {delay: 1e12}`:                   "more than 24h0m0s",
-		`return {headers: {"a b": "c"}}`:         "not a field that HTTP allows",
-		`return {headers: {a: "c\r\nX: y"}}`:     "not a field that HTTP allows",
-		`return {priority: 10}`:                  "priority: want a whole number from 0 to 9",
+		`return 42`:                                                "want a decision, got 42",
+		`return "allow"`:                                           `got the text "allow"`,
+		`return []`:                                                "got an array",
+		`return () => 1`:                                           "got a function",
+		`return Symbol()`:                                          "got a symbol",
+		`return Promise.resolve()`:                                 "must be synchronous",
+		`return {stat: 429}`:                                       `did you mean "status"`,
+		`return {then() {}}`:                                       `unknown field "then"`,
+		`return {action: "dney"}`:                                  "action: want allow",
+		`return {status: 200, action: "deny"}`:                     "status: want a whole number from 400 to 599",
+		`return {retryAfter: -1}`:                                  "retryAfter: want a time of 0 or more",
+		`return {action: "allow", status: 429}`:                    "belong to deny",
+		`return {action: "route"}`:                                 "needs an upstream",
+		`return {delay: 1e12}`:                                     "more than 24h0m0s",
+		`return {headers: {"a b": "c"}}`:                           "not a field that HTTP allows",
+		`return {headers: {a: "c\r\nX: y"}}`:                       "not a field that HTTP allows",
+		`return {priority: 10}`:                                    "priority: want a whole number from 0 to 9",
+		`return {action: "allow", delay: 5}`:                       "delay belongs to delay and retry, not to allow",
+		`return {headers: {a: "x".repeat(99999)}}`:                 "at most",
+		`return {headers: {["n".repeat(3000)]: "x".repeat(3000)}}`: "more than 4096 bytes",
+		`const h = {}; for (let i = 0; i < 17; i++) h["a" + i] = "b"; return {headers: h}`: "more than 16 fields",
 		`return {cost: 1.5}`:                     "cost: want a whole number",
 		`return {reason: "x".repeat(300)}`:       "reason: want at most 256 bytes",
 		`return retry()`:                         "retry answers onResponse",
@@ -83,5 +87,20 @@ func TestBadDecisions(t *testing.T) {
 				t.Fatalf("got %v: %v", f.Kind, f)
 			}
 		})
+	}
+}
+
+// A word that is given what it does not know says so where it stands.
+func TestBadArgumentsOfDecisions(t *testing.T) {
+	for body, want := range map[string]string{
+		`return deny(503, {why: "x"})`:  `deny: unknown field "why"`,
+		`return deny(503, {reason: 1})`: "deny: reason: want a text",
+		`return allow({cost: -1})`:      "allow: cost: want",
+		`return allow({costs: 1})`:      `allow: unknown field "costs"`,
+	} {
+		w := open(t, `import {allow, deny} from "gaia"; export function onRequest(req) { `+body+` }`)
+		if f := w.fault(t); f.Kind != policy.FaultException || !strings.Contains(f.Error(), want) {
+			t.Errorf("%s: %v", body, f)
+		}
 	}
 }

@@ -67,6 +67,21 @@ give("waits", async () => {});
 	}
 }
 
+// Who ends the load of a script or of options meanwhile gets no half of it.
+func TestLoadThatIsEnded(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	scope := natives.NewHost(natives.HostConfig{}).Begin(1).Scope(natives.ScopeConfig{Policy: "s", Local: true})
+	src := Source{Name: "s", Code: []byte("export const options = {}")}
+	s, err := OpenScript(ctx, src, ScriptConfig{Policy: Config{Scope: scope}})
+	if s != nil || !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "load s:") {
+		t.Errorf("a script: %v", err)
+	}
+	if b, err := Evaluate(ctx, src, Config{Scope: scope}, "options"); b != nil || !errors.Is(err, context.Canceled) {
+		t.Errorf("options: %s, %v", b, err)
+	}
+}
+
 func TestScriptIsRefused(t *testing.T) {
 	for code, want := range map[string]string{
 		`import { give } from "gaia/x"; give("a", 1);`: "want a function",
