@@ -22,7 +22,7 @@ func (s *stander) LetGo() {
 	state := "new"
 	for _, e := range s.entries {
 		if e.Place != nil && e.Place.State() != policy.PlaceWaits {
-			state = [...]string{"waits", "granted", "lost", "left"}[e.Place.State()]
+			state = [...]string{"waits", "granted", "lost", "left", "refused"}[e.Place.State()]
 		}
 	}
 	s.side.let = append(s.side.let, fmt.Sprint(s.number, " ", state))
