@@ -178,3 +178,24 @@ func TestFairSetToAFasterRate(t *testing.T) {
 		t.Errorf("after a tenth of a second, worth ten: %+v", r)
 	}
 }
+
+// What comes back of one who left before many who waited is what those can spare.
+func TestFairSharesWhatIsGivenBackLate(t *testing.T) {
+	l := mustNew(t, Fair, Params{Rate: 1, Burst: 10, MaxWait: time.Minute})
+	l.Take(t0, "a", 10, 0)
+	l.GiveBack(t0, "a", 1, t0)
+	for range 30 {
+		if r := l.Take(t0, "a", 1, -1); !r.OK {
+			t.Fatalf("a waits for its turn: %+v", r)
+		}
+	}
+	now := t0 + 15*sec
+	l.Take(now, "a", 0, 0) // still asks
+	if r := l.Take(now, "b", 4, 0); r.OK || r.Wait != 18*time.Second {
+		t.Errorf("b comes after 14 who wait: %+v", r)
+	}
+	l.GiveBack(now, "a", 9, t0)
+	if r := l.Take(now, "b", 4, -1); !r.OK || r.Wait != 8*time.Second {
+		t.Errorf("with nine of them back b waits for more than its half of the rate: %+v", r)
+	}
+}
